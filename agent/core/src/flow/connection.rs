@@ -1,0 +1,474 @@
+//! One connection: two streams, a classification, a parser, and the few bytes that a parser has not taken yet.
+
+use super::classify::{Opening, Verdict, classify};
+use super::stream::{Piece, Stream};
+use super::{Amount, Capture, Direction, Loss, Pool, Segment, Sink};
+use crate::model::{Close, ConnInfo, Mono, Role, Transport};
+use crate::proto::{Cx, Descriptor, End, Input, Mark, Options, Parser, Step, Stop};
+
+/// Bytes of one direction that may wait for a parser: a message head of 64 KiB and the segment that completes it.
+pub(super) const BUFFER_LIMIT: usize = 80 * 1024;
+/// Bytes of each direction that classification looks at.
+const SAMPLE_LIMIT: usize = 4 * 1024;
+/// Segments after which an unclassified connection is left alone.
+const SAMPLE_SEGMENTS: u32 = 8;
+
+/// What the connection's parser works with for one call.
+pub(super) struct Tools<'a> {
+    pub(super) table: &'static [&'static Descriptor],
+    pub(super) options: &'a Options,
+    pub(super) pool: &'a mut Pool,
+    pub(super) sink: &'a mut dyn Sink,
+}
+
+enum State {
+    /// Bytes wait in both buffers.
+    Unclassified {
+        segments: u32,
+        egress_first: bool,
+    },
+    Parsing {
+        descriptor: &'static Descriptor,
+        parser: Box<dyn Parser>,
+    },
+    Opaque,
+}
+
+/// Bytes of one direction in front of the parser.
+#[derive(Default)]
+struct Lane {
+    /// Bytes that the parser has not taken.
+    bytes: Vec<u8>,
+    /// Stream offset of the first of them, or of the next that will come.
+    offset: u64,
+    marks: Vec<Mark>,
+    /// Bytes from `offset` on that the parser does not want.
+    skip: u64,
+    /// Whether a hole was met before classification.
+    holed: bool,
+    fin: bool,
+}
+
+pub(super) struct Connection {
+    pub(super) info: ConnInfo,
+    pub(super) last_seen: Mono,
+    streams: [Stream; 2],
+    lanes: [Lane; 2],
+    state: State,
+    refused: u64,
+    amounts: Option<(Amount, Amount)>,
+}
+
+fn index(direction: Direction) -> usize {
+    match direction {
+        Direction::Egress => 0,
+        Direction::Ingress => 1,
+    }
+}
+
+/// End that sends in `direction`, given the observed end's role.
+fn sender(role: Role, direction: Direction) -> End {
+    match (role, direction) {
+        (Role::Client, Direction::Egress) | (Role::Server, Direction::Ingress) => End::Client,
+        _ => End::Server,
+    }
+}
+
+impl Connection {
+    pub(super) fn new(info: ConnInfo) -> Self {
+        Self {
+            last_seen: info.opened,
+            info,
+            streams: Default::default(),
+            lanes: Default::default(),
+            state: State::Unclassified { segments: 0, egress_first: true },
+            refused: 0,
+            amounts: None,
+        }
+    }
+
+    /// Name of the protocol, once classified.
+    pub(super) fn protocol(&self) -> Option<&'static str> {
+        match &self.state {
+            State::Parsing { descriptor, .. } => Some(descriptor.name),
+            _ => None,
+        }
+    }
+
+    /// Bytes held for this connection.
+    pub(super) fn held(&self) -> usize {
+        self.lanes.iter().map(|lane| lane.bytes.capacity()).sum()
+    }
+
+    pub(super) fn segment(&mut self, segment: &Segment<'_>, tools: &mut Tools<'_>) {
+        self.last_seen = segment.time;
+        if matches!(self.state, State::Opaque) {
+            return;
+        }
+        let mut streams = std::mem::take(&mut self.streams);
+        let [egress, ingress] = &mut streams;
+        let (own, other, other_direction) = match segment.direction {
+            Direction::Egress => (egress, ingress, Direction::Ingress),
+            Direction::Ingress => (ingress, egress, Direction::Egress),
+        };
+        other.acknowledged(segment.ack, &mut |piece| self.piece(other_direction, piece, tools));
+        let lost = own.push(segment, &mut |piece| self.piece(segment.direction, piece, tools));
+        self.streams = streams;
+        if lost > 0 {
+            tools.sink.loss(self.protocol(), Loss::Reorder, lost);
+        }
+    }
+
+    pub(super) fn datagram(&mut self, segment: &Segment<'_>, tools: &mut Tools<'_>) {
+        self.last_seen = segment.time;
+        let lane = &mut self.lanes[index(segment.direction)];
+        lane.bytes.clear();
+        lane.marks.clear();
+        let mark = Mark { offset: lane.offset, seq: segment.seq, ack: segment.ack, time: segment.time, task: segment.task };
+        self.piece(segment.direction, Piece::Bytes(mark.offset, segment.data, mark), tools);
+        let lane = &mut self.lanes[index(segment.direction)];
+        lane.offset += lane.bytes.len() as u64;
+        lane.bytes.clear();
+        lane.marks.clear();
+    }
+
+    pub(super) fn fin(&mut self, direction: Direction, at: Mono, tools: &mut Tools<'_>) {
+        let mut streams = std::mem::take(&mut self.streams);
+        let lost = streams[index(direction)].give_up(&mut |piece| self.piece(direction, piece, tools));
+        self.streams = streams;
+        if lost > 0 {
+            tools.sink.loss(self.protocol(), Loss::Reorder, lost);
+        }
+        let lane = &mut self.lanes[index(direction)];
+        if std::mem::replace(&mut lane.fin, true) {
+            return;
+        }
+        let role = self.info.role;
+        self.with_parser(tools, |parser, _, cx| {
+            if let Some(role) = role {
+                parser.fin(sender(role, direction), at, cx);
+            }
+        });
+    }
+
+    pub(super) fn closed(&mut self, how: Close, at: Mono, tools: &mut Tools<'_>) {
+        if matches!(self.state, State::Unclassified { .. }) {
+            self.decide(true, tools);
+        }
+        self.with_parser(tools, |parser, _, cx| parser.closed(how, at, cx));
+        self.state = State::Opaque;
+    }
+
+    pub(super) fn expire(&mut self, before: Mono, tools: &mut Tools<'_>) {
+        self.with_parser(tools, |parser, _, cx| parser.expire(before, cx));
+    }
+
+    fn piece(&mut self, direction: Direction, piece: Piece<'_>, tools: &mut Tools<'_>) {
+        match (&self.state, piece) {
+            (State::Opaque, _) => {}
+            (State::Unclassified { .. }, Piece::Bytes(at, bytes, mark)) => self.sampled(direction, at, bytes, mark, tools),
+            (State::Unclassified { .. }, Piece::Hole(bytes, mark)) => {
+                // What was in the hole is unknown: a sample must not span it.
+                let lane = &mut self.lanes[index(direction)];
+                lane.clear_to(mark.offset);
+                lane.holed = true;
+            }
+            (State::Parsing { .. }, Piece::Bytes(at, bytes, mark)) => self.parse(direction, at, bytes, mark, tools),
+            (State::Parsing { .. }, Piece::Hole(bytes, mark)) => self.hole(direction, bytes, mark, tools),
+        }
+    }
+
+    fn sampled(&mut self, direction: Direction, at: u64, bytes: &[u8], mark: Mark, tools: &mut Tools<'_>) {
+        let position = self.lanes[index(direction)].bytes.len() as u64;
+        let none = self.lanes.iter().all(|lane| lane.bytes.is_empty());
+        let lane = &mut self.lanes[index(direction)];
+        if position == 0 {
+            lane.offset = at;
+        }
+        lane.append(bytes, mark);
+        if let State::Unclassified { segments, egress_first } = &mut self.state {
+            *segments += 1;
+            if none {
+                *egress_first = direction == Direction::Egress;
+            }
+        }
+        self.decide(false, tools);
+    }
+
+    fn decide(&mut self, over: bool, tools: &mut Tools<'_>) {
+        let State::Unclassified { segments, egress_first } = self.state else { return };
+        let [egress, ingress] = &self.lanes;
+        let last = over || segments >= SAMPLE_SEGMENTS || egress.bytes.len() >= BUFFER_LIMIT || ingress.bytes.len() >= BUFFER_LIMIT;
+        let clip = |lane: &Lane| lane.bytes.len().min(SAMPLE_LIMIT);
+        let opening = Opening {
+            transport: self.info.transport,
+            egress: &egress.bytes[..clip(egress)],
+            ingress: &ingress.bytes[..clip(ingress)],
+            role: self.info.role,
+            local_port: self.info.local.port(),
+            remote_port: self.info.remote.port(),
+            midway: self.info.midway || egress.holed || ingress.holed,
+            egress_first,
+            refused: self.refused,
+            last,
+        };
+        match classify(tools.table, &opening) {
+            Verdict::Is(at, role) => {
+                let descriptor = tools.table[at];
+                self.info.role = Some(role);
+                let midway = opening.midway;
+                self.start(descriptor, midway, egress_first, tools);
+            }
+            Verdict::Nothing => self.opaque(tools),
+            Verdict::Wait => {}
+        }
+    }
+
+    fn start(&mut self, descriptor: &'static Descriptor, midway: bool, egress_first: bool, tools: &mut Tools<'_>) {
+        self.state = State::Parsing { descriptor, parser: (descriptor.parser)(midway) };
+        tools.sink.classified(&self.info, Some(descriptor.name));
+        self.want(descriptor.capture, tools);
+        let order = if egress_first { [Direction::Egress, Direction::Ingress] } else { [Direction::Ingress, Direction::Egress] };
+        for direction in order {
+            self.run(direction, tools);
+        }
+    }
+
+    fn opaque(&mut self, tools: &mut Tools<'_>) {
+        self.state = State::Opaque;
+        self.lanes = Default::default();
+        tools.sink.classified(&self.info, None);
+        self.want(Capture::NOTHING, tools);
+    }
+
+    fn want(&mut self, capture: Capture, tools: &mut Tools<'_>) {
+        let amounts = match self.info.role {
+            Some(Role::Server) => (capture.server, capture.client),
+            _ => (capture.client, capture.server),
+        };
+        if self.amounts.replace(amounts) != Some(amounts) {
+            tools.sink.capture(self.info.id, amounts.0, amounts.1);
+        }
+    }
+
+    /// Hands bytes to the parser, without copying them where it takes them at once.
+    fn parse(&mut self, direction: Direction, at: u64, mut bytes: &[u8], mark: Mark, tools: &mut Tools<'_>) {
+        let lane = &mut self.lanes[index(direction)];
+        if lane.bytes.is_empty() && lane.skip == 0 {
+            lane.offset = at;
+        }
+        if lane.skip > 0 {
+            let skipped = lane.skip.min(bytes.len() as u64);
+            lane.skip -= skipped;
+            lane.offset += skipped;
+            bytes = &bytes[usize::try_from(skipped).unwrap_or(bytes.len())..];
+            if lane.skip == 0 {
+                self.skipped(direction, &mark, tools);
+            }
+        }
+        if bytes.is_empty() {
+            return;
+        }
+        let lane = &mut self.lanes[index(direction)];
+        if !lane.bytes.is_empty() {
+            lane.append(bytes, mark);
+            return self.run(direction, tools);
+        }
+        let taken = self.steps(direction, bytes, &[mark], tools);
+        if let Some(rest) = bytes.get(taken..).filter(|rest| !rest.is_empty()) {
+            self.lanes[index(direction)].append(rest, mark);
+            self.check_limit(direction, tools);
+        }
+    }
+
+    /// Hands the waiting bytes of `direction` to the parser.
+    fn run(&mut self, direction: Direction, tools: &mut Tools<'_>) {
+        let lane = &mut self.lanes[index(direction)];
+        if lane.bytes.is_empty() {
+            return;
+        }
+        let bytes = std::mem::take(&mut lane.bytes);
+        let marks = std::mem::take(&mut lane.marks);
+        let taken = self.steps(direction, &bytes, &marks, tools);
+        let lane = &mut self.lanes[index(direction)];
+        lane.restore(bytes, marks, taken);
+        self.check_limit(direction, tools);
+    }
+
+    /// Lets the parser go over `bytes`; the first of them is at the lane's offset. Returns how many are done with.
+    fn steps(&mut self, direction: Direction, bytes: &[u8], marks: &[Mark], tools: &mut Tools<'_>) -> usize {
+        let mut done = 0;
+        while done < bytes.len() {
+            let Some(role) = self.info.role else { return bytes.len() };
+            let offset = self.lanes[index(direction)].offset;
+            let input = Input::new(&bytes[done..], offset, marks);
+            let Some(step) = self.with_parser(tools, |parser, _, cx| parser.parse(sender(role, direction), &input, cx)) else {
+                return bytes.len();
+            };
+            let left = bytes.len() - done;
+            match step {
+                Step::Take(n) => {
+                    let n = n.clamp(1, left);
+                    done += n;
+                    self.lanes[index(direction)].offset += n as u64;
+                }
+                Step::Skip(n) => {
+                    let now = usize::try_from(n).unwrap_or(usize::MAX).min(left);
+                    done += now;
+                    let lane = &mut self.lanes[index(direction)];
+                    lane.offset += now as u64;
+                    lane.skip = n - now as u64;
+                    if lane.skip == 0 {
+                        let mark = input.mark(now.saturating_sub(1));
+                        self.skipped(direction, &mark, tools);
+                    }
+                }
+                Step::More => return done,
+                Step::Stop(stop) => return self.stop(direction, stop, &bytes[done..], marks, tools).map_or(bytes.len(), |()| done),
+            }
+        }
+        done
+    }
+
+    /// Ends the parser's work. `Some` if the rest of the bytes is to be kept for another parser.
+    fn stop(&mut self, direction: Direction, stop: Stop, rest: &[u8], marks: &[Mark], tools: &mut Tools<'_>) -> Option<()> {
+        let State::Parsing { descriptor, .. } = self.state else { return None };
+        match stop {
+            Stop::Opaque => {
+                self.opaque(tools);
+                None
+            }
+            Stop::NotMine => {
+                tools.sink.loss(Some(descriptor.name), Loss::Misclassified, 1);
+                if let Some(at) = tools.table.iter().position(|d| std::ptr::eq(*d, descriptor)) {
+                    self.refused |= 1 << at;
+                }
+                self.with_parser(tools, |parser, _, cx| parser.closed(Close::Unobserved, cx.conn.opened, cx));
+                self.state = State::Unclassified { segments: 0, egress_first: direction == Direction::Egress };
+                // Another protocol is judged by the bytes that come from here on.
+                let lane = &mut self.lanes[index(direction)];
+                let offset = lane.offset;
+                lane.clear_to(offset + rest.len() as u64);
+                self.info.midway = true;
+                None
+            }
+            Stop::Switch(name) => {
+                let Some(next) = tools.table.iter().find(|d| d.name == name) else {
+                    self.opaque(tools);
+                    return None;
+                };
+                self.state = State::Parsing { descriptor: next, parser: (next.parser)(false) };
+                tools.sink.classified(&self.info, Some(next.name));
+                self.want(next.capture, tools);
+                let lane = &mut self.lanes[index(direction)];
+                lane.bytes.extend_from_slice(rest);
+                lane.marks.extend_from_slice(marks);
+                self.run(direction, tools);
+                None
+            }
+        }
+    }
+
+    fn skipped(&mut self, direction: Direction, mark: &Mark, tools: &mut Tools<'_>) {
+        let Some(role) = self.info.role else { return };
+        self.with_parser(tools, |parser, _, cx| parser.skipped(sender(role, direction), mark, cx));
+    }
+
+    fn hole(&mut self, direction: Direction, bytes: u64, mark: Mark, tools: &mut Tools<'_>) {
+        let lane = &mut self.lanes[index(direction)];
+        let within = lane.skip.min(bytes);
+        lane.skip -= within;
+        if within > 0 {
+            lane.offset += within;
+            if lane.skip == 0 {
+                self.skipped(direction, &mark, tools);
+            }
+        }
+        let lost = bytes - within;
+        if lost > 0 {
+            self.lost(direction, lost, tools);
+        }
+    }
+
+    fn lost(&mut self, direction: Direction, bytes: u64, tools: &mut Tools<'_>) {
+        let Some(role) = self.info.role else { return };
+        let lane = &mut self.lanes[index(direction)];
+        let held = std::mem::take(&mut lane.bytes);
+        let marks = std::mem::take(&mut lane.marks);
+        let offset = lane.offset;
+        lane.offset += held.len() as u64 + bytes;
+        tools.sink.loss(self.protocol(), Loss::Hole, 1);
+        let before = Input::new(&held, offset, &marks);
+        self.with_parser(tools, |parser, _, cx| parser.lost(sender(role, direction), &before, bytes, cx));
+    }
+
+    /// A parser that wants more than the buffer holds does not get it: the bytes become a hole.
+    fn check_limit(&mut self, direction: Direction, tools: &mut Tools<'_>) {
+        let lane = &self.lanes[index(direction)];
+        if lane.bytes.len() > BUFFER_LIMIT {
+            tools.sink.loss(self.protocol(), Loss::Oversized, 1);
+            self.lost(direction, 0, tools);
+        }
+    }
+
+    /// Runs `work` with the parser, if there is one, and applies what it asked of capture.
+    fn with_parser<R>(
+        &mut self,
+        tools: &mut Tools<'_>,
+        work: impl FnOnce(&mut dyn Parser, &'static Descriptor, &mut Cx<'_>) -> R,
+    ) -> Option<R> {
+        let State::Parsing { descriptor, parser } = &mut self.state else { return None };
+        let mut cx = Cx { conn: &self.info, options: tools.options, descriptor, pool: tools.pool, sink: tools.sink, capture: None };
+        let result = work(parser.as_mut(), descriptor, &mut cx);
+        if let Some(capture) = cx.capture {
+            self.want(capture, tools);
+        }
+        Some(result)
+    }
+
+    /// Whether this connection's datagrams or bytes are of no interest any more.
+    pub(super) fn is_opaque(&self) -> bool {
+        matches!(self.state, State::Opaque)
+    }
+
+    pub(super) fn is_tcp(&self) -> bool {
+        self.info.transport == Transport::Tcp
+    }
+}
+
+impl Lane {
+    fn append(&mut self, bytes: &[u8], mark: Mark) {
+        let mut mark = mark;
+        if self.bytes.is_empty() {
+            self.marks.clear();
+        } else if let Some(last) = self.marks.last() {
+            // A segment that repeats earlier bytes begins, for its new ones, where those end.
+            mark.offset = mark.offset.max(last.offset);
+        }
+        self.bytes.extend_from_slice(bytes);
+        self.marks.push(mark);
+    }
+
+    fn restore(&mut self, mut bytes: Vec<u8>, mut marks: Vec<Mark>, taken: usize) {
+        if !self.bytes.is_empty() || taken >= bytes.len() {
+            // Switched parsers have filled the lane anew, or nothing is left: keep the larger memory for reuse.
+            if self.bytes.is_empty() {
+                bytes.clear();
+                marks.clear();
+                (self.bytes, self.marks) = (bytes, marks);
+            }
+            return;
+        }
+        bytes.drain(..taken);
+        let keep = marks.partition_point(|mark| mark.offset <= self.offset).saturating_sub(1);
+        marks.drain(..keep);
+        (self.bytes, self.marks) = (bytes, marks);
+    }
+
+    fn clear_to(&mut self, offset: u64) {
+        self.bytes.clear();
+        self.marks.clear();
+        self.offset = offset;
+        self.skip = 0;
+    }
+}

@@ -1,0 +1,108 @@
+//! Every attribute name, once. Names, types and enum values are those of the OpenTelemetry semantic conventions 1.44;
+//! what they do not define stands under `remora.`.
+
+use super::Key;
+
+/// URL of the schema that these names follow.
+pub const SCHEMA_URL: &str = "https://opentelemetry.io/schemas/1.44.0";
+
+macro_rules! keys {
+    ($($name:ident = $text:literal;)*) => {
+        $(
+            #[doc = concat!("`", $text, "`")]
+            pub const $name: Key = Key($text);
+        )*
+        /// All names above, for checks of the whole registry.
+        pub const ALL: &[Key] = &[$($name),*];
+    };
+}
+
+keys! {
+    CLIENT_ADDRESS = "client.address";
+    CLIENT_PORT = "client.port";
+    DB_COLLECTION_NAME = "db.collection.name";
+    DB_NAMESPACE = "db.namespace";
+    DB_OPERATION_BATCH_SIZE = "db.operation.batch.size";
+    DB_OPERATION_NAME = "db.operation.name";
+    DB_QUERY_SUMMARY = "db.query.summary";
+    DB_QUERY_TEXT = "db.query.text";
+    DB_RESPONSE_RETURNED_ROWS = "db.response.returned_rows";
+    DB_RESPONSE_STATUS_CODE = "db.response.status_code";
+    DB_STORED_PROCEDURE_NAME = "db.stored_procedure.name";
+    DB_SYSTEM_NAME = "db.system.name";
+    DNS_ANSWERS = "dns.answers";
+    DNS_QUESTION_NAME = "dns.question.name";
+    ERROR_TYPE = "error.type";
+    HTTP_REQUEST_BODY_SIZE = "http.request.body.size";
+    HTTP_REQUEST_METHOD = "http.request.method";
+    HTTP_REQUEST_METHOD_ORIGINAL = "http.request.method_original";
+    HTTP_RESPONSE_BODY_SIZE = "http.response.body.size";
+    HTTP_RESPONSE_STATUS_CODE = "http.response.status_code";
+    HTTP_ROUTE = "http.route";
+    MESSAGING_BATCH_MESSAGE_COUNT = "messaging.batch.message_count";
+    MESSAGING_CLIENT_ID = "messaging.client.id";
+    MESSAGING_CONSUMER_GROUP_NAME = "messaging.consumer.group.name";
+    MESSAGING_DESTINATION_NAME = "messaging.destination.name";
+    MESSAGING_DESTINATION_PARTITION_ID = "messaging.destination.partition.id";
+    MESSAGING_KAFKA_OFFSET = "messaging.kafka.offset";
+    MESSAGING_MESSAGE_BODY_SIZE = "messaging.message.body.size";
+    MESSAGING_OPERATION_NAME = "messaging.operation.name";
+    MESSAGING_OPERATION_TYPE = "messaging.operation.type";
+    MESSAGING_SYSTEM = "messaging.system";
+    NETWORK_LOCAL_ADDRESS = "network.local.address";
+    NETWORK_LOCAL_PORT = "network.local.port";
+    NETWORK_PEER_ADDRESS = "network.peer.address";
+    NETWORK_PEER_PORT = "network.peer.port";
+    NETWORK_PROTOCOL_NAME = "network.protocol.name";
+    NETWORK_PROTOCOL_VERSION = "network.protocol.version";
+    NETWORK_TRANSPORT = "network.transport";
+    NETWORK_TYPE = "network.type";
+    REMORA_DNS_QUESTION_TYPE = "remora.dns.question.type";
+    REMORA_DNS_RESPONSE_CODE = "remora.dns.response_code";
+    REMORA_HTTP_UPGRADE = "remora.http.upgrade";
+    REMORA_INCOMPLETE = "remora.incomplete";
+    REMORA_KAFKA_API_NAME = "remora.kafka.api.name";
+    REMORA_KAFKA_API_VERSION = "remora.kafka.api.version";
+    REMORA_PEER_CONTAINER_NAME = "remora.peer.container.name";
+    REMORA_REDIS_REDIRECT = "remora.redis.redirect";
+    RPC_METHOD = "rpc.method";
+    RPC_RESPONSE_STATUS_CODE = "rpc.response.status_code";
+    RPC_SYSTEM_NAME = "rpc.system.name";
+    SERVER_ADDRESS = "server.address";
+    SERVER_PORT = "server.port";
+    SERVICE_PEER_NAME = "service.peer.name";
+    SERVICE_PEER_NAMESPACE = "service.peer.namespace";
+    URL_FULL = "url.full";
+    URL_PATH = "url.path";
+    URL_QUERY = "url.query";
+    URL_SCHEME = "url.scheme";
+    URL_TEMPLATE = "url.template";
+    USER_AGENT_ORIGINAL = "user_agent.original";
+}
+
+/// `error.type` of a request whose answer never came although the connection lived on.
+pub const ERROR_TIMEOUT: &str = "timeout";
+/// `error.type` of a request whose connection was reset.
+pub const ERROR_RESET: &str = "connection_reset";
+/// `error.type` of a request whose connection the server closed without an answer.
+pub const ERROR_CLOSED: &str = "connection_closed";
+/// `error.type` of a request that its own client gave up by closing the connection.
+pub const ERROR_CANCELLED: &str = "request_cancelled";
+/// `error.type` of a connect that was refused.
+pub const ERROR_REFUSED: &str = "connection_refused";
+/// `error.type` where the conventions want "a class of errors that is not listed".
+pub const ERROR_OTHER: &str = "_OTHER";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_unique_and_spelled_as_the_conventions_ask() {
+        let mut seen = std::collections::BTreeSet::new();
+        for Key(name) in ALL {
+            assert!(seen.insert(name), "{name} twice");
+            assert!(name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"._".contains(&b)), "{name}");
+        }
+    }
+}

@@ -1,0 +1,23 @@
+//! The one time of the capture: the kernel's monotonic clock.
+
+use std::time::Duration;
+
+/// Nanoseconds of `CLOCK_MONOTONIC`, as `bpf_ktime_get_ns` gives them.
+///
+/// Turned into wall-clock time only where telemetry leaves the process.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Mono(pub u64);
+
+impl Mono {
+    /// Time from `earlier` to `self`; zero if `earlier` is later, which reordered records can bring about.
+    #[must_use]
+    pub fn since(self, earlier: Mono) -> Duration {
+        Duration::from_nanos(self.0.saturating_sub(earlier.0))
+    }
+
+    /// This time plus `span`.
+    #[must_use]
+    pub fn after(self, span: Duration) -> Mono {
+        Mono(self.0.saturating_add(u64::try_from(span.as_nanos()).unwrap_or(u64::MAX)))
+    }
+}

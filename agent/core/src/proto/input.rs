@@ -1,0 +1,94 @@
+//! Bytes of one direction with the facts of the segments that carried them.
+
+use crate::model::{CallKey, Mono, Task};
+
+/// A segment's facts, at the stream offset of its first byte.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Mark {
+    /// Stream offset of the segment's first byte.
+    pub offset: u64,
+    /// Its TCP sequence number.
+    pub seq: u32,
+    /// Its TCP acknowledgement number.
+    pub ack: u32,
+    /// When it passed the socket.
+    pub time: Mono,
+    /// Thread that sent it, where that is certain.
+    pub task: Option<Task>,
+}
+
+/// Contiguous bytes from the parser's position on.
+#[derive(Clone, Copy, Debug)]
+pub struct Input<'a> {
+    bytes: &'a [u8],
+    offset: u64,
+    marks: &'a [Mark],
+}
+
+impl<'a> Input<'a> {
+    /// `bytes` at stream offset `offset`; `marks` in order, the first at or before `offset`. Neither may be empty.
+    #[must_use]
+    pub fn new(bytes: &'a [u8], offset: u64, marks: &'a [Mark]) -> Self {
+        Self { bytes, offset, marks }
+    }
+
+    /// The bytes.
+    #[must_use]
+    pub fn bytes(&self) -> &'a [u8] {
+        self.bytes
+    }
+
+    /// Stream offset of the first byte.
+    #[must_use]
+    pub fn offset(&self) -> u64 {
+        self.offset
+    }
+
+    /// Segment that carries byte `index` of [`Self::bytes`].
+    #[must_use]
+    pub fn mark(&self, index: usize) -> Mark {
+        let at = self.offset + index as u64;
+        let after = self.marks.partition_point(|mark| mark.offset <= at);
+        self.marks.get(after.saturating_sub(1)).copied().unwrap_or_default()
+    }
+
+    /// Whether byte `index` is the first of a segment: where a message may begin after a loss.
+    #[must_use]
+    pub fn starts_segment(&self, index: usize) -> bool {
+        self.mark(index).offset == self.offset + index as u64
+    }
+
+    /// Time at which byte `index` passed.
+    #[must_use]
+    pub fn time(&self, index: usize) -> Mono {
+        self.mark(index).time
+    }
+
+    /// Key of the call whose request begins at byte `index`.
+    #[must_use]
+    pub fn call_key(&self, index: usize) -> CallKey {
+        let mark = self.mark(index);
+        let into = self.offset + index as u64 - mark.offset;
+        #[expect(clippy::cast_possible_truncation, reason = "TCP sequence numbers wrap at 2^32")]
+        let seq = mark.seq.wrapping_add(into as u32);
+        CallKey::new(seq, mark.ack, self.bytes.get(index..).unwrap_or_default())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_byte_has_the_facts_of_the_segment_that_carried_it() {
+        let marks = [
+            Mark { offset: 100, seq: 1000, ack: 7, time: Mono(1), task: None },
+            Mark { offset: 104, seq: 1004, ack: 9, time: Mono(2), task: None },
+        ];
+        let input = Input::new(b"bcdEFGH", 101, &marks);
+        assert_eq!([0, 2, 3, 6].map(|i| input.time(i).0), [1, 1, 2, 2]);
+        assert_eq!([0, 3, 4].map(|i| input.starts_segment(i)), [false, true, false]);
+        assert_eq!(input.call_key(1), CallKey::new(1002, 7, b"cdEFGH"));
+        assert_eq!(input.call_key(4), CallKey::new(1005, 9, b"FGH"));
+    }
+}

@@ -1,0 +1,142 @@
+//! What a protocol parser is, and the table of all parsers.
+//!
+//! A parser is a state machine for one connection: it is given bytes of either direction in order, with the holes
+//! named, and emits exchanges. It does no I/O, knows no clock, never panics on any input and keeps bounded state.
+//! Adding a protocol is one file here and one line in [`TABLE`].
+
+mod context;
+mod input;
+
+pub use context::{Cx, Options};
+pub use input::{Input, Mark};
+
+use crate::flow::Capture;
+use crate::model::{Close, Family, Mono, Transport};
+
+/// All protocols, in the order in which equal evidence is settled.
+pub static TABLE: &[&Descriptor] = &[];
+
+/// An end of a connection, by its part in the protocol: requests come from the client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum End {
+    /// Sends requests.
+    Client,
+    /// Sends responses.
+    Server,
+}
+
+impl End {
+    /// The other end.
+    #[must_use]
+    pub fn other(self) -> End {
+        match self {
+            End::Client => End::Server,
+            End::Server => End::Client,
+        }
+    }
+}
+
+/// The first bytes of a connection, or the bytes at which the agent joined it: what classification may look at.
+#[derive(Clone, Copy, Debug)]
+pub struct Sample<'a> {
+    /// First bytes from the client end as assumed; may be empty.
+    pub client: &'a [u8],
+    /// First bytes from the server end as assumed; may be empty.
+    pub server: &'a [u8],
+    /// Port of the server end as assumed: a hint only.
+    pub port: u16,
+    /// Whether the connection existed before capture saw it.
+    pub midway: bool,
+    /// Which end's bytes came first, if that was seen.
+    pub first: Option<End>,
+}
+
+/// How well a [`Sample`] fits a protocol. Order matters: a later one is better.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Evidence {
+    /// It cannot be this protocol.
+    No,
+    /// Too few bytes to say; nothing against it.
+    More,
+    /// It fits, and so might others: taken only where the port agrees and nothing stronger comes.
+    Weak,
+    /// It fits in a way that other protocols do not (a magic, a full valid head, both ends consistent).
+    Strong,
+}
+
+/// What a protocol is to the rest: a name, a test and a maker of parsers.
+#[derive(Debug)]
+pub struct Descriptor {
+    /// Name, e.g. `http/1.1`; also the value of counters by protocol.
+    pub name: &'static str,
+    /// Kind of its exchanges (a parser may set another on a single exchange, as HTTP/2 does for gRPC).
+    pub family: Family,
+    /// Transport that carries it.
+    pub transport: Transport,
+    /// Well-known server ports: they turn weak evidence into a decision and decide nothing else.
+    pub ports: &'static [u16],
+    /// How much of each direction the parser wants from the kernel.
+    pub capture: Capture,
+    /// How well a sample fits. Must be pure, cheap and total.
+    pub detect: fn(&Sample<'_>) -> Evidence,
+    /// A parser for one connection. `midway` says that it starts at an unknown place in the conversation.
+    pub parser: fn(midway: bool) -> Box<dyn Parser>,
+}
+
+/// What a parser asks for after it looked at its input.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// These first bytes are done with; give me the rest. Must be at least 1 and at most the input's length.
+    Take(usize),
+    /// The next so many bytes (they may not have come yet) are payload that I need not see. Must be at least 1.
+    /// [`Parser::skipped`] is called when the last of them has passed, lost or not.
+    Skip(u64),
+    /// I need more than this to go on.
+    More,
+    /// Stop: see [`Stop`].
+    Stop(Stop),
+}
+
+/// Why a parser wants no more bytes of its connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stop {
+    /// This is not my protocol after all: let others look at it.
+    NotMine,
+    /// The bytes are no longer a protocol (CONNECT, `101` to something unknown, TLS after STARTTLS).
+    Opaque,
+    /// The connection speaks another protocol from the bytes that follow, by its [`Descriptor::name`].
+    Switch(&'static str),
+}
+
+/// A protocol's state machine for one connection.
+pub trait Parser: Send {
+    /// Looks at the bytes of one direction from the current position on.
+    ///
+    /// Called again with the rest after [`Step::Take`], and with more bytes after [`Step::More`]. `input` is never empty.
+    fn parse(&mut self, from: End, input: &Input<'_>, cx: &mut Cx<'_>) -> Step;
+
+    /// The bytes of a [`Step::Skip`] have passed; `mark` is the segment with the last of them.
+    fn skipped(&mut self, from: End, mark: &Mark, cx: &mut Cx<'_>) {
+        let _ = (from, mark, cx);
+    }
+
+    /// `bytes` bytes at the current position were not captured or were lost, outside any skip.
+    ///
+    /// `before` is what had been captured in front of the hole and was answered with [`Step::More`] (empty if nothing):
+    /// it is gone after this call. Never guess what was in the hole: mark what is incomplete and look for the next
+    /// certain message start.
+    fn lost(&mut self, from: End, before: &Input<'_>, bytes: u64, cx: &mut Cx<'_>);
+
+    /// `from` has sent its last byte (FIN), and all before it was delivered.
+    fn fin(&mut self, from: End, at: Mono, cx: &mut Cx<'_>) {
+        let _ = (from, at, cx);
+    }
+
+    /// The connection is over: every request still open has to be finished now.
+    fn closed(&mut self, how: Close, at: Mono, cx: &mut Cx<'_>);
+
+    /// Finishes requests that were sent before `before` and have no answer (`error.type` `timeout`).
+    fn expire(&mut self, before: Mono, cx: &mut Cx<'_>) {
+        let _ = (before, cx);
+    }
+}

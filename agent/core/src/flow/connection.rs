@@ -167,7 +167,7 @@ impl Connection {
         match (&self.state, piece) {
             (State::Opaque, _) => {}
             (State::Unclassified { .. }, Piece::Bytes(at, bytes, mark)) => self.sampled(direction, at, bytes, mark, tools),
-            (State::Unclassified { .. }, Piece::Hole(bytes, mark)) => {
+            (State::Unclassified { .. }, Piece::Hole(_, mark)) => {
                 // What was in the hole is unknown: a sample must not span it.
                 let lane = &mut self.lanes[index(direction)];
                 lane.clear_to(mark.offset);

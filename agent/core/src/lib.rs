@@ -8,3 +8,5 @@
 pub mod flow;
 pub mod model;
 pub mod proto;
+#[cfg(any(test, feature = "testkit"))]
+pub mod testkit;

@@ -124,7 +124,8 @@ impl Connection {
         let lane = &mut self.lanes[index(segment.direction)];
         lane.bytes.clear();
         lane.marks.clear();
-        let mark = Mark { offset: lane.offset, seq: segment.seq, ack: segment.ack, time: segment.time, task: segment.task };
+        let end = lane.offset + segment.data.len() as u64;
+        let mark = Mark { offset: lane.offset, end, seq: segment.seq, ack: segment.ack, time: segment.time, task: segment.task };
         self.piece(segment.direction, Piece::Bytes(mark.offset, segment.data, mark), tools);
         let lane = &mut self.lanes[index(segment.direction)];
         lane.offset += lane.bytes.len() as u64;
@@ -386,11 +387,11 @@ impl Connection {
         }
         let lost = bytes - within;
         if lost > 0 {
-            self.lost(direction, lost, tools);
+            self.lost(direction, lost, mark, tools);
         }
     }
 
-    fn lost(&mut self, direction: Direction, bytes: u64, tools: &mut Tools<'_>) {
+    fn lost(&mut self, direction: Direction, bytes: u64, mark: Mark, tools: &mut Tools<'_>) {
         let Some(role) = self.info.role else { return };
         let lane = &mut self.lanes[index(direction)];
         let held = std::mem::take(&mut lane.bytes);
@@ -399,15 +400,16 @@ impl Connection {
         lane.offset += held.len() as u64 + bytes;
         tools.sink.loss(self.protocol(), Loss::Hole, 1);
         let before = Input::new(&held, offset, &marks);
-        self.with_parser(tools, |parser, _, cx| parser.lost(sender(role, direction), &before, bytes, cx));
+        self.with_parser(tools, |parser, _, cx| parser.lost(sender(role, direction), &before, bytes, &mark, cx));
     }
 
     /// A parser that wants more than the buffer holds does not get it: the bytes become a hole.
     fn check_limit(&mut self, direction: Direction, tools: &mut Tools<'_>) {
         let lane = &self.lanes[index(direction)];
         if lane.bytes.len() > BUFFER_LIMIT {
+            let mark = lane.marks.last().copied().unwrap_or_default();
             tools.sink.loss(self.protocol(), Loss::Oversized, 1);
-            self.lost(direction, 0, tools);
+            self.lost(direction, 0, mark, tools);
         }
     }
 

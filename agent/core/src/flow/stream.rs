@@ -58,7 +58,7 @@ impl Stream {
         let next = *self.next.get_or_insert(1 << 32 | u64::from(segment.seq));
         let start = unwrap(next, segment.seq);
         let end = start + u64::from(segment.len);
-        let mark = Mark { offset: start, seq: segment.seq, ack: segment.ack, time: segment.time, task: segment.task };
+        let mark = Mark { offset: start, end, seq: segment.seq, ack: segment.ack, time: segment.time, task: segment.task };
         if end <= next {
             return 0;
         }

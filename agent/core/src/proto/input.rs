@@ -7,6 +7,8 @@ use crate::model::{CallKey, Mono, Task};
 pub struct Mark {
     /// Stream offset of the segment's first byte.
     pub offset: u64,
+    /// Stream offset behind the segment's last byte, captured or not.
+    pub end: u64,
     /// Its TCP sequence number.
     pub seq: u32,
     /// Its TCP acknowledgement number.
@@ -15,6 +17,16 @@ pub struct Mark {
     pub time: Mono,
     /// Thread that sent it, where that is certain.
     pub task: Option<Task>,
+}
+
+impl Mark {
+    /// TCP sequence number of the byte at stream offset `offset`.
+    #[must_use]
+    pub fn seq_at(&self, offset: u64) -> u32 {
+        #[expect(clippy::cast_possible_truncation, reason = "TCP sequence numbers wrap at 2^32")]
+        let into = offset.wrapping_sub(self.offset) as u32;
+        self.seq.wrapping_add(into)
+    }
 }
 
 /// Contiguous bytes from the parser's position on.
@@ -58,6 +70,26 @@ impl<'a> Input<'a> {
         self.mark(index).offset == self.offset + index as u64
     }
 
+    /// Index of the first segment start behind byte `index`, if these bytes hold one.
+    #[must_use]
+    pub fn next_segment(&self, index: usize) -> Option<usize> {
+        let at = self.offset + index as u64;
+        let next = self.marks.get(self.marks.partition_point(|mark| mark.offset <= at))?;
+        usize::try_from(next.offset - self.offset).ok().filter(|&index| index < self.bytes.len())
+    }
+
+    /// Whether the byte before `index` is the last of a segment.
+    #[must_use]
+    pub fn ends_segment(&self, index: usize) -> bool {
+        index > 0 && self.mark(index - 1).end == self.offset + index as u64
+    }
+
+    /// TCP sequence number of byte `index`.
+    #[must_use]
+    pub fn seq(&self, index: usize) -> u32 {
+        self.mark(index).seq_at(self.offset + index as u64)
+    }
+
     /// Time at which byte `index` passed.
     #[must_use]
     pub fn time(&self, index: usize) -> Mono {
@@ -67,11 +99,7 @@ impl<'a> Input<'a> {
     /// Key of the call whose request begins at byte `index`.
     #[must_use]
     pub fn call_key(&self, index: usize) -> CallKey {
-        let mark = self.mark(index);
-        let into = self.offset + index as u64 - mark.offset;
-        #[expect(clippy::cast_possible_truncation, reason = "TCP sequence numbers wrap at 2^32")]
-        let seq = mark.seq.wrapping_add(into as u32);
-        CallKey::new(seq, mark.ack, self.bytes.get(index..).unwrap_or_default())
+        CallKey::new(self.seq(index), self.mark(index).ack, self.bytes.get(index..).unwrap_or_default())
     }
 }
 
@@ -82,12 +110,14 @@ mod tests {
     #[test]
     fn a_byte_has_the_facts_of_the_segment_that_carried_it() {
         let marks = [
-            Mark { offset: 100, seq: 1000, ack: 7, time: Mono(1), task: None },
-            Mark { offset: 104, seq: 1004, ack: 9, time: Mono(2), task: None },
+            Mark { offset: 100, end: 104, seq: 1000, ack: 7, time: Mono(1), task: None },
+            Mark { offset: 104, end: 108, seq: 1004, ack: 9, time: Mono(2), task: None },
         ];
         let input = Input::new(b"bcdEFGH", 101, &marks);
         assert_eq!([0, 2, 3, 6].map(|i| input.time(i).0), [1, 1, 2, 2]);
         assert_eq!([0, 3, 4].map(|i| input.starts_segment(i)), [false, true, false]);
+        assert_eq!([0, 2, 3].map(|i| input.next_segment(i)), [Some(3), Some(3), None]);
+        assert_eq!([0, 3, 6, 7].map(|i| input.ends_segment(i)), [false, true, false, true]);
         assert_eq!(input.call_key(1), CallKey::new(1002, 7, b"cdEFGH"));
         assert_eq!(input.call_key(4), CallKey::new(1005, 9, b"FGH"));
     }

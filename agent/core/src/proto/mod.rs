@@ -2,7 +2,24 @@
 //!
 //! A parser is a state machine for one connection: it is given bytes of either direction in order, with the holes
 //! named, and emits exchanges. It does no I/O, knows no clock, never panics on any input and keeps bounded state.
-//! Adding a protocol is one file here and one line in [`TABLE`].
+//!
+//! # Adding a protocol
+//! One file here and one line in [`TABLE`]:
+//! 1. A [`Descriptor`] with a `detect` that says [`Evidence::Strong`] only for what no other protocol can be.
+//! 2. A [`Parser`]. [`Parser::parse`] is given the bytes of one end from the current position on. A whole message head
+//!    is answered with [`Step::Take`], or with [`Step::Skip`] over head and payload at once, where its length is known:
+//!    what is skipped need not be captured. Half a head is [`Step::More`].
+//! 3. A request: [`Cx::begin`] gives an exchange with times, role and call key; set attributes by the names in
+//!    [`crate::model::semconv`]; announce it with [`Cx::request`] once its head is read. Keep it in a bounded queue (or
+//!    map, where the protocol numbers its requests) until its answer: [`Cx::respond`], then [`Cx::finish`].
+//! 4. [`Parser::lost`]: what was not captured. Mark what is incomplete and take the next message only where its start
+//!    is certain: [`Input::starts_segment`] and a head that is valid to its end. A request's segment acknowledges the
+//!    server's bytes before it ([`Mark::ack`]): where ends take turns, its answer begins at exactly that number.
+//! 5. [`Parser::closed`] and [`Parser::expire`] finish what is still open, with the `error.type` of
+//!    [`crate::model::semconv`].
+//!
+//! Tests write conversations with `crate::testkit::Talk`: bytes of real programs, any split (`Talk::split`), any
+//! hole (`Talk::lose`), and compare `Outcome::brief` or `Outcome::full`.
 
 mod context;
 mod input;
@@ -123,9 +140,11 @@ pub trait Parser: Send {
     /// `bytes` bytes at the current position were not captured or were lost, outside any skip.
     ///
     /// `before` is what had been captured in front of the hole and was answered with [`Step::More`] (empty if nothing):
-    /// it is gone after this call. Never guess what was in the hole: mark what is incomplete and look for the next
-    /// certain message start.
-    fn lost(&mut self, from: End, before: &Input<'_>, bytes: u64, cx: &mut Cx<'_>);
+    /// it is gone after this call. `mark` is the segment that showed the hole: it holds the missing bytes, or follows
+    /// them ([`Mark::offset`] tells). `bytes` is 0 where `before` itself was more than the buffer holds.
+    ///
+    /// Never guess what was in the hole: mark what is incomplete and look for the next certain message start.
+    fn lost(&mut self, from: End, before: &Input<'_>, bytes: u64, mark: &Mark, cx: &mut Cx<'_>);
 
     /// `from` has sent its last byte (FIN), and all before it was delivered.
     fn fin(&mut self, from: End, at: Mono, cx: &mut Cx<'_>) {

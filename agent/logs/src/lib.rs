@@ -1,1 +1,28 @@
-//! Placeholder.
+//! The log core of Remora: everything between a decoded raw line and a counted pattern.
+//!
+//! Pure by design: bytes and times come in as arguments, values go out. It must never read a clock, a file or
+//! the environment, never panic on any input, and never hold more memory than its limits say.
+
+#![cfg_attr(
+    test,
+    expect(clippy::expect_used, reason = "tests state what must hold")
+)]
+
+mod bytes;
+mod hash;
+pub mod header;
+pub mod lines;
+mod merge;
+mod message;
+pub mod severity;
+mod signature;
+pub mod stdin;
+pub mod structured;
+pub mod table;
+mod template;
+pub mod timestamp;
+pub mod trace_context;
+
+pub use severity::Severity;
+pub use signature::PLACEHOLDER;
+pub use template::PatternId;

@@ -1,0 +1,939 @@
+//! Cuts a text line into header and message: times, host, process and thread ids, level, logger.
+//! Must never cut where nothing proves a header: without a time or a level the whole line is the message.
+
+use crate::bytes::{find, is_alphanumeric, is_space, run_end};
+use crate::severity::Severity;
+use crate::timestamp;
+
+/// How far a header reaches.
+const MAX_HEADER: usize = 256;
+/// Columns looked at between the time and the level.
+const MAX_COLUMNS: usize = 10;
+/// Longest thread, logger or program name.
+const MAX_NAME: usize = 120;
+
+/// What stands in front of a message.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Header<'a> {
+    /// What the level says.
+    pub severity: Severity,
+    /// The level as written; empty if there is none.
+    pub severity_text: &'a [u8],
+    /// Logger, tag or program; empty if there is none.
+    pub logger: &'a [u8],
+    /// Whether the line starts with a time.
+    pub has_time: bool,
+    /// Where the message starts.
+    pub message_start: usize,
+}
+
+/// Splits the header off a line.
+pub fn parse(line: &[u8]) -> Header<'_> {
+    let mut parser = Parser {
+        text: line,
+        at: 0,
+        header: Header::default(),
+    };
+    parser.run();
+    let message_start = run_end(line, parser.at.min(line.len()), is_space);
+    Header {
+        message_start,
+        ..parser.header
+    }
+}
+
+/// A name that ends at a colon, and where the text behind it starts.
+struct Named<'a> {
+    name: &'a [u8],
+    after: usize,
+}
+
+struct Parser<'a> {
+    text: &'a [u8],
+    at: usize,
+    header: Header<'a>,
+}
+
+impl<'a> Parser<'a> {
+    fn run(&mut self) {
+        self.priority();
+        if self.glog() || self.redis() || self.android_brief() {
+            return;
+        }
+        self.times();
+        if self.header.has_time {
+            self.pipe_columns();
+            if self.level_column() || self.logcat() {
+                self.after_level();
+            } else {
+                self.program();
+            }
+        } else if self.leading_level() {
+            self.after_level();
+        }
+    }
+
+    fn rest(&self) -> &'a [u8] {
+        self.text.get(self.at..).unwrap_or_default()
+    }
+
+    fn peek(&self) -> Option<u8> {
+        self.text.get(self.at).copied()
+    }
+
+    fn skip_spaces(&mut self) {
+        self.at = run_end(self.text, self.at, is_space);
+    }
+
+    /// Skips spaces and the marks that separate columns.
+    fn skip_separators(&mut self) {
+        loop {
+            self.skip_spaces();
+            let end = run_end(self.text, self.at, |byte| {
+                matches!(byte, b'|' | b'-' | b':' | b',' | b';')
+            });
+            let alone = self
+                .text
+                .get(end)
+                .is_none_or(|byte| is_space(*byte) || *byte == b'[' || self.text[self.at] == b'|');
+            if end == self.at || !alone {
+                return;
+            }
+            self.at = end;
+        }
+    }
+
+    fn set_level(&mut self, severity: Severity, word: &'a [u8]) {
+        self.header.severity = severity;
+        self.header.severity_text = word;
+    }
+
+    /// `<34>` of syslog (RFC 5424 section 6.2.1), with the version behind it.
+    fn priority(&mut self) {
+        let Some(end) = self
+            .text
+            .get(..5.min(self.text.len()))
+            .and_then(|start| memchr::memchr(b'>', start))
+        else {
+            return;
+        };
+        let digits = self.text.get(1..end).unwrap_or_default();
+        if self.text[0] != b'<' || digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
+            return;
+        }
+        let value = digits
+            .iter()
+            .fold(0u64, |value, byte| value * 10 + u64::from(byte - b'0'));
+        if let Some(severity) = Severity::from_syslog(value % 8).filter(|_| value < 192) {
+            self.header.severity = severity;
+            self.at = end + 1;
+            if self.rest().starts_with(b"1 ") {
+                self.at += 2;
+            }
+        }
+    }
+
+    /// glog and klog: `I1125 15:04:05.000000    12 file.go:34] message`.
+    fn glog(&mut self) -> bool {
+        let rest = self.rest();
+        let Some(severity) = rest
+            .first()
+            .and_then(|letter| Severity::from_letter(*letter))
+        else {
+            return false;
+        };
+        let digits = run_end(rest, 1, |byte| byte.is_ascii_digit()) - 1;
+        let Some(end) = rest.get(digits + 2..).and_then(timestamp::end) else {
+            return false;
+        };
+        if !matches!(digits, 4 | 8) || rest.get(digits + 1) != Some(&b' ') {
+            return false;
+        }
+        let start = self.at;
+        let columns = self.at + digits + 2 + end;
+        let window = &self.text[columns..self.text.len().min(columns + MAX_NAME)];
+        let Some(close) = memchr::memchr(b']', window) else {
+            return false;
+        };
+        self.set_level(severity, &self.text[start..start + 1]);
+        self.header.has_time = true;
+        self.at = columns + close + 1;
+        true
+    }
+
+    /// Redis: `12:M 25 Nov 2026 15:04:05.000 * message`.
+    fn redis(&mut self) -> bool {
+        let rest = self.rest();
+        let digits = run_end(rest, 0, |byte| byte.is_ascii_digit());
+        if digits == 0
+            || !matches!(
+                rest.get(digits..digits + 3),
+                Some([b':', b'A'..=b'Z', b' '])
+            )
+        {
+            return false;
+        }
+        let time = digits + 3;
+        let Some(end) = rest.get(time..).and_then(timestamp::end) else {
+            return false;
+        };
+        let Some([b' ', mark, b' ']) = rest.get(time + end..time + end + 3) else {
+            return false;
+        };
+        let Some(severity) = Severity::from_redis(*mark) else {
+            return false;
+        };
+        let mark_at = self.at + time + end + 1;
+        self.set_level(severity, &self.text[mark_at..mark_at + 1]);
+        self.header.has_time = true;
+        self.at = mark_at + 2;
+        true
+    }
+
+    /// Android's brief form: `W/Tag ( 123): message`.
+    fn android_brief(&mut self) -> bool {
+        let [letter, b'/', tail @ ..] = self.rest() else {
+            return false;
+        };
+        let Some(severity) = Severity::from_letter(*letter) else {
+            return false;
+        };
+        let window = &tail[..tail.len().min(MAX_NAME)];
+        let Some(close) = memchr::memmem::find(window, b"): ") else {
+            return false;
+        };
+        let Some(open) = memchr::memrchr(b'(', &window[..close]) else {
+            return false;
+        };
+        if !window[open + 1..close]
+            .iter()
+            .all(|byte| byte.is_ascii_digit() || *byte == b' ')
+        {
+            return false;
+        }
+        self.set_level(severity, &self.text[self.at..self.at + 1]);
+        self.header.logger = crate::bytes::trim(&window[..open]);
+        self.at += 2 + close + 3;
+        true
+    }
+
+    /// Leading times, also in brackets, and the columns in front of or between them.
+    fn times(&mut self) {
+        for _ in 0..6 {
+            self.skip_separators();
+            if let Some(end) = self.time_here() {
+                self.at = end;
+                self.header.has_time = true;
+            } else if let Some(next) = self.column_before_time() {
+                self.at = next;
+            } else {
+                return;
+            }
+        }
+    }
+
+    fn time_here(&self) -> Option<usize> {
+        let rest = self.rest();
+        if rest.first() != Some(&b'[') {
+            return timestamp::end(rest).map(|end| self.at + end);
+        }
+        let inner = run_end(rest, 1, |byte| byte == b' ');
+        let body = &rest[inner..];
+        let end = timestamp::end(body).or_else(|| uptime_end(body))?;
+        (body.get(end) == Some(&b']')).then_some(self.at + inner + end + 1)
+    }
+
+    /// A column such as an alert tag, a file or a host name that a date follows at once.
+    fn column_before_time(&self) -> Option<usize> {
+        let rest = self.rest();
+        let window = &rest[..rest.len().min(64)];
+        let end = window.iter().position(|byte| is_space(*byte))?;
+        let mut next = run_end(rest, end, is_space);
+        if rest.get(next) == Some(&b'|') {
+            next = run_end(rest, next + 1, is_space);
+        }
+        let prose = rest[..end].iter().all(u8::is_ascii_lowercase)
+            && !self.header.has_time
+            && rest.get(next.wrapping_sub(2)) != Some(&b'|');
+        let after = rest.get(next..)?;
+        let dated = timestamp::has_date(after)
+            || timestamp::end(after).is_some_and(|end| {
+                after.get(end) == Some(&b' ') && timestamp::has_date(&after[end + 1..])
+            });
+        (dated && !prose).then_some(self.at + next)
+    }
+
+    /// Columns separated by `|`: `time|logger|pid|message`.
+    fn pipe_columns(&mut self) {
+        while self.peek() == Some(b'|') {
+            self.at += 1;
+        }
+        if self.at == 0 || self.text[self.at - 1] != b'|' {
+            return;
+        }
+        for _ in 0..4 {
+            let rest = self.rest();
+            let end = run_end(rest, 0, |byte| !is_space(byte) && byte != b'|');
+            if rest.get(end) != Some(&b'|') || end > MAX_NAME {
+                return;
+            }
+            let column = &rest[..end];
+            if let Some(severity) = Severity::from_word(column) {
+                self.set_level(severity, column);
+            } else if self.header.logger.is_empty() && column.iter().any(u8::is_ascii_alphabetic) {
+                self.header.logger = column;
+            }
+            self.at += end + 1;
+        }
+    }
+
+    /// The level behind the times, past columns that are no prose. Leaves the position alone if there is none.
+    fn level_column(&mut self) -> bool {
+        if self.header.severity_text.is_empty() {
+            let mut at = self.at;
+            for column in 0..MAX_COLUMNS {
+                at = run_end(self.text, at, |byte| {
+                    is_space(byte) || matches!(byte, b'|' | b'-' | b':' | b',')
+                });
+                if at > MAX_HEADER + self.at {
+                    return false;
+                }
+                match self.column_at(at, column == 0) {
+                    Column::Level {
+                        severity,
+                        start,
+                        end,
+                        after,
+                    } => {
+                        self.set_level(severity, &self.text[start..end]);
+                        self.at = after;
+                        return true;
+                    }
+                    Column::Other { after } => at = after,
+                    Column::Prose => return false,
+                }
+            }
+            return false;
+        }
+        true
+    }
+
+    fn column_at(&self, at: usize, first: bool) -> Column {
+        let Some(rest) = self.text.get(at..).filter(|rest| !rest.is_empty()) else {
+            return Column::Prose;
+        };
+        if matches!(rest[0], b'[' | b'(' | b'<') {
+            return self.group_column(at);
+        }
+        let end = run_end(rest, 0, |byte| {
+            !is_space(byte) && !matches!(byte, b':' | b'|' | b',' | b']' | b'[' | b'(')
+        });
+        let word = &rest[..end];
+        let next = rest.get(end).copied();
+        if let Some(severity) = Severity::from_header_word(word) {
+            let capitals = word.iter().all(u8::is_ascii_uppercase);
+            let marked =
+                matches!(next, Some(b':' | b'|' | b',' | b'\t')) || rest[end..].starts_with(b"  ");
+            if capitals || marked || (first && next == Some(b' ')) {
+                let after = at + end + usize::from(matches!(next, Some(b'|' | b',')));
+                return Column::Level {
+                    severity,
+                    start: at,
+                    end: at + end,
+                    after,
+                };
+            }
+        }
+        if is_column(word, next) {
+            Column::Other {
+                after: at + run_end(rest, 0, |byte| !is_space(byte) && byte != b'|'),
+            }
+        } else {
+            Column::Prose
+        }
+    }
+
+    /// `[error]`, `[core:warn]`, `<info>`, or a group that is no level.
+    fn group_column(&self, at: usize) -> Column {
+        let Some((start, end)) = group(self.text, at) else {
+            return Column::Prose;
+        };
+        let inner = &self.text[start..end];
+        let word_start = memchr::memrchr(b':', inner).map_or(0, |colon| colon + 1);
+        let word = crate::bytes::trim(&inner[word_start..]);
+        match Severity::from_word(word) {
+            Some(severity) => {
+                let word_at = start + word_start + run_end(&inner[word_start..], 0, is_space);
+                Column::Level {
+                    severity,
+                    start: word_at,
+                    end: word_at + word.len(),
+                    after: end + 1,
+                }
+            }
+            None if self.text[at] == b'<' => Column::Prose,
+            None => Column::Other { after: end + 1 },
+        }
+    }
+
+    /// Android's logcat: two numbers, then one letter, then the tag.
+    fn logcat(&mut self) -> bool {
+        let mut at = self.at;
+        for _ in 0..2 {
+            at = run_end(self.text, at, is_space);
+            let end = run_end(self.text, at, |byte| byte.is_ascii_digit());
+            if end == at {
+                return false;
+            }
+            at = end;
+        }
+        at = run_end(self.text, at, is_space);
+        let (Some(letter), Some(b' ')) = (self.text.get(at), self.text.get(at + 1)) else {
+            return false;
+        };
+        let Some(severity) = Severity::from_letter(*letter) else {
+            return false;
+        };
+        self.set_level(severity, &self.text[at..at + 1]);
+        self.at = at + 1;
+        true
+    }
+
+    /// A line without time that starts with its level: `WARNING: x`, `[INFO] x`, `ERROR:root:x`, `INFO x`.
+    fn leading_level(&mut self) -> bool {
+        self.skip_spaces();
+        match self.column_at(self.at, false) {
+            Column::Level {
+                severity,
+                start,
+                end,
+                after,
+            } => {
+                self.set_level(severity, &self.text[start..end]);
+                self.at = after;
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// Thread, process id and logger behind a level.
+    fn after_level(&mut self) {
+        self.python_logger();
+        self.skip_separators();
+        if self.peek() == Some(b']') {
+            self.at += 1;
+            self.skip_separators();
+        }
+        self.process_id();
+        for _ in 0..2 {
+            if !self.skip_group() {
+                break;
+            }
+        }
+        if self.header.logger.is_empty() {
+            self.logger();
+        }
+    }
+
+    /// `LEVEL:logger:message`, the default form of Python.
+    fn python_logger(&mut self) {
+        let [b':', tail @ ..] = self.rest() else {
+            return;
+        };
+        let end = run_end(tail, 0, |byte| !is_space(byte) && byte != b':');
+        if end > 0 && tail.get(end) == Some(&b':') {
+            self.header.logger = &tail[..end];
+            self.at += end + 2;
+        } else {
+            self.at += 1;
+        }
+    }
+
+    /// `1234 ---` as Spring writes it.
+    fn process_id(&mut self) {
+        let rest = self.rest();
+        let digits = run_end(rest, 0, |byte| byte.is_ascii_digit());
+        let next = run_end(rest, digits, is_space);
+        if digits > 0 && rest[next..].starts_with(b"--- ") {
+            self.at += next + 3;
+            self.skip_separators();
+        }
+    }
+
+    /// A thread in brackets, if a message follows.
+    fn skip_group(&mut self) -> bool {
+        if !matches!(self.peek(), Some(b'[' | b'(')) {
+            return false;
+        }
+        let Some((_, end)) = group(self.text, self.at) else {
+            return false;
+        };
+        if self
+            .text
+            .get(end + 1)
+            .is_none_or(|byte| !is_space(*byte) && *byte != b':')
+        {
+            return false;
+        }
+        self.at = end + 1;
+        self.skip_separators();
+        true
+    }
+
+    fn logger(&mut self) {
+        let rest = self.rest();
+        let end = run_end(rest, 0, |byte| {
+            !is_space(byte) && !matches!(byte, b'"' | b'\'' | b'=' | b'[' | b'(' | b'{')
+        });
+        let token = &rest[..end];
+        let named = token.first().is_some_and(u8::is_ascii_alphabetic) && end <= MAX_NAME;
+        if !named {
+            return;
+        }
+        let behind = run_end(rest, end, is_space);
+        let after = &rest[behind..];
+        let name = token.strip_suffix(b":").unwrap_or(token);
+        let spaced = behind > end && !after.is_empty();
+        let plain =
+            !name.contains(&b':') && (name.contains(&b'.') || !name.iter().any(u8::is_ascii_digit));
+        let colon = token.len() > name.len() && (spaced && plain || is_source_line(name));
+        let dash = spaced && (after.starts_with(b"- ") || after.starts_with(b": "));
+        let padded = behind >= end + 2 && after.first().is_some_and(|byte| is_alphanumeric(*byte));
+        let dotted = spaced
+            && memchr::memchr_iter(b'.', name).count() >= 2
+            && matches!(after[0], b'[' | b'(' | b'-');
+        if colon || dash || padded || dotted {
+            self.header.logger = name;
+            self.at += behind;
+            self.skip_separators();
+            if dotted || colon {
+                self.request_group();
+            }
+        }
+    }
+
+    /// The request or thread in brackets behind a logger, if it is no text.
+    fn request_group(&mut self) {
+        if self.peek() != Some(b'[') {
+            return;
+        }
+        let Some((start, end)) = group(self.text, self.at) else {
+            return;
+        };
+        let inner = &self.text[start..end];
+        let opaque =
+            inner == b"-" || (inner.iter().any(u8::is_ascii_digit) && !inner.contains(&b':'));
+        if opaque && self.text.get(end + 1) == Some(&b' ') {
+            self.at = end + 2;
+        }
+    }
+
+    /// Host and program of syslog: `host program[123]: message`; then a level that the message starts with.
+    fn program(&mut self) {
+        self.skip_spaces();
+        let host_end = run_end(self.text, self.at, |byte| {
+            !is_space(byte) && !matches!(byte, b':' | b'[')
+        });
+        let after_host = run_end(self.text, host_end, is_space);
+        let behind_host = if after_host > host_end {
+            program_name(self.text, after_host)
+        } else {
+            None
+        };
+        let Some(found) = behind_host.or_else(|| {
+            program_name(self.text, self.at).filter(|found| found.name.len() < found.after)
+        }) else {
+            return;
+        };
+        self.header.logger = found.name;
+        self.at = run_end(self.text, found.after, is_space);
+        self.program_level();
+    }
+
+    fn program_level(&mut self) {
+        if self.glog() {
+            return;
+        }
+        let Column::Level {
+            severity,
+            start,
+            end,
+            after,
+        } = self.column_at(self.at, false)
+        else {
+            return;
+        };
+        self.set_level(severity, &self.text[start..end]);
+        let word = &self.text[start..end];
+        let bracketed = start > self.at;
+        if bracketed || word.iter().all(u8::is_ascii_uppercase) {
+            self.at = after;
+            self.skip_separators();
+        }
+    }
+}
+
+enum Column {
+    Level {
+        severity: Severity,
+        start: usize,
+        end: usize,
+        after: usize,
+    },
+    Other {
+        after: usize,
+    },
+    Prose,
+}
+
+/// The inside of the bracket group at `at`, brackets within it included.
+fn group(text: &[u8], at: usize) -> Option<(usize, usize)> {
+    let open = *text.get(at)?;
+    let close = match open {
+        b'[' => b']',
+        b'(' => b')',
+        b'<' => b'>',
+        _ => return None,
+    };
+    let mut depth = 0usize;
+    for (offset, byte) in text[at..].iter().take(MAX_NAME * 2).enumerate() {
+        if *byte == open {
+            depth += 1;
+        } else if *byte == close {
+            depth -= 1;
+            if depth == 0 {
+                return Some((at + 1, at + offset));
+            }
+        }
+    }
+    None
+}
+
+/// Whether a word is a column of a header rather than prose: a number, an id, a dotted or all-capital name.
+fn is_column(word: &[u8], next: Option<u8>) -> bool {
+    if word.is_empty() || word.len() > MAX_NAME {
+        return false;
+    }
+    let has = |test: fn(&u8) -> bool| word.iter().any(test);
+    let capitals = !has(u8::is_ascii_lowercase) && has(u8::is_ascii_uppercase);
+    let dotted = word
+        .windows(3)
+        .any(|part| part[1] == b'.' && is_alphanumeric(part[0]) && is_alphanumeric(part[2]));
+    let program = next == Some(b'[') || (next == Some(b':') && !has(u8::is_ascii_digit));
+    !program && (capitals || dotted || has(u8::is_ascii_digit) || next == Some(b'|'))
+}
+
+/// Seconds since boot as the kernel writes them: `12.345678`.
+fn uptime_end(text: &[u8]) -> Option<usize> {
+    let dot = run_end(text, 0, |byte| byte.is_ascii_digit());
+    let end = run_end(text, dot + 1, |byte| byte.is_ascii_digit());
+    (dot > 0 && text.get(dot) == Some(&b'.') && end == dot + 7).then_some(end)
+}
+
+/// `file.go:12` in front of a colon.
+fn is_source_line(name: &[u8]) -> bool {
+    let digits = name
+        .iter()
+        .rev()
+        .take_while(|byte| byte.is_ascii_digit())
+        .count();
+    digits > 0
+        && name.len() > digits
+        && name[name.len() - digits - 1] == b':'
+        && name.contains(&b'.')
+}
+
+/// `program[123]:` (up to three words) or `program:`.
+fn program_name(text: &[u8], at: usize) -> Option<Named<'_>> {
+    let window = &text[at..text.len().min(at + MAX_NAME)];
+    let colon = find(window, 0, b':')
+        .filter(|colon| window.get(colon + 1).is_none_or(|byte| is_space(*byte)))?;
+    let head = &window[..colon];
+    let after = at + colon + 1;
+    let words = head.split(|byte| *byte == b' ').count();
+    if let Some(pid) = head.strip_suffix(b"]") {
+        let open = memchr::memrchr(b'[', pid)?;
+        let digits = &pid[open + 1..];
+        let valid =
+            open > 0 && words <= 3 && !digits.is_empty() && digits.iter().all(u8::is_ascii_digit);
+        return valid.then(|| Named {
+            name: &pid[..open],
+            after,
+        });
+    }
+    (words == 1 && head.first().is_some_and(u8::is_ascii_alphabetic))
+        .then_some(Named { name: head, after })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn headers_of_many_programs_are_cut() {
+        // line, severity number, level word, logger, message
+        let cases: &[(&str, u8, &str, &str, &str)] = &[
+            (
+                "081109 203615 148 INFO dfs.DataNode$PacketResponder: PacketResponder 1 for block",
+                9,
+                "INFO",
+                "dfs.DataNode$PacketResponder",
+                "PacketResponder 1 for block",
+            ),
+            (
+                "2015-10-18 18:01:47,978 INFO [main] org.apache.Foo: Created app",
+                9,
+                "INFO",
+                "org.apache.Foo",
+                "Created app",
+            ),
+            (
+                "17/06/09 20:10:40 WARN executor.Backend: Registered handlers",
+                13,
+                "WARN",
+                "executor.Backend",
+                "Registered handlers",
+            ),
+            (
+                "2015-07-29 17:41:44,747 - WARN  [QuorumPeer[myid=1]/0:0:0:0:0:0:0:0:2181:Fast@774] - Notification time out: 3200",
+                13,
+                "WARN",
+                "",
+                "Notification time out: 3200",
+            ),
+            (
+                "- 1117838570 2005.06.03 R02-M1-N0-C:J12-U11 2005-06-03-15.42.50.363779 R02-M1-N0-C:J12-U11 RAS KERNEL INFO instruction cache parity error corrected",
+                9,
+                "INFO",
+                "",
+                "instruction cache parity error corrected",
+            ),
+            (
+                "KERNDTLB 1118536327 2005.06.11 R30 2005-06-11-17.32.07.581048 R30 RAS KERNEL FATAL data TLB error interrupt",
+                21,
+                "FATAL",
+                "",
+                "data TLB error interrupt",
+            ),
+            (
+                "- 1131566461 2005.11.09 dn228 Nov 9 12:01:01 dn228/dn228 crond(pam_unix)[2915]: session closed for user root",
+                0,
+                "",
+                "crond(pam_unix)",
+                "session closed for user root",
+            ),
+            (
+                "2016-09-28 04:30:30, Info                  CBS    Loaded Servicing Stack v6.1",
+                9,
+                "Info",
+                "CBS",
+                "Loaded Servicing Stack v6.1",
+            ),
+            (
+                "Jun 14 15:16:01 combo sshd(pam_unix)[19939]: authentication failure; logname=",
+                0,
+                "",
+                "sshd(pam_unix)",
+                "authentication failure; logname=",
+            ),
+            (
+                "Dec 10 06:55:46 LabSZ sshd[24200]: error: Received disconnect",
+                17,
+                "error",
+                "sshd",
+                "error: Received disconnect",
+            ),
+            (
+                "03-17 16:13:38.811  1702  2395 D WindowManager: printFreezing",
+                5,
+                "D",
+                "WindowManager",
+                "printFreezing",
+            ),
+            (
+                "20171223-22:15:29:606|Step_LSC|30002312|onStandStepChanged 3579",
+                0,
+                "",
+                "Step_LSC",
+                "onStandStepChanged 3579",
+            ),
+            (
+                "[Sun Dec 04 04:47:44 2005] [notice] workerEnv.init() ok",
+                10,
+                "notice",
+                "",
+                "workerEnv.init() ok",
+            ),
+            (
+                "[Wed Nov 25 15:04:05.123456 2026] [core:error] [pid 12:tid 3] AH00126: Invalid URI",
+                17,
+                "error",
+                "",
+                "AH00126: Invalid URI",
+            ),
+            (
+                "[10.30 16:49:06] chrome.exe - proxy.example.org:5070 close",
+                0,
+                "",
+                "",
+                "chrome.exe - proxy.example.org:5070 close",
+            ),
+            (
+                "nova-api.log.1.2017-05-16_13:53:08 2017-05-16 00:00:00.008 25746 INFO nova.osapi.wsgi.server [req-38101a0b-2096 - - -] 10.11.10.1 \"GET\"",
+                9,
+                "INFO",
+                "nova.osapi.wsgi.server",
+                "10.11.10.1 \"GET\"",
+            ),
+            (
+                "Jul  1 09:00:55 calvisitor-10 Microsoft Word[14463]: Cocoa scripting",
+                0,
+                "",
+                "Microsoft Word",
+                "Cocoa scripting",
+            ),
+            (
+                "I1125 15:04:05.678901    12 server.go:34] Serving on 8080",
+                9,
+                "I",
+                "",
+                "Serving on 8080",
+            ),
+            (
+                "12:M 25 Nov 2026 15:04:05.678 # Warning: no config",
+                13,
+                "#",
+                "",
+                "Warning: no config",
+            ),
+            (
+                "2026/11/25 15:04:05 [error] 12#12: *5 open() failed",
+                17,
+                "error",
+                "",
+                "12#12: *5 open() failed",
+            ),
+            (
+                "W/ActivityManager( 123): Slow operation",
+                13,
+                "W",
+                "ActivityManager",
+                "Slow operation",
+            ),
+            (
+                "WARNING:root:disk is full",
+                13,
+                "WARNING",
+                "root",
+                "disk is full",
+            ),
+            (
+                "[INFO] Scanning for projects...",
+                9,
+                "INFO",
+                "",
+                "Scanning for projects...",
+            ),
+            (
+                "2026-11-25 15:04:05.000  INFO 12 --- [           main] o.s.b.Application    : Started Application",
+                9,
+                "INFO",
+                "o.s.b.Application",
+                "Started Application",
+            ),
+            (
+                "2026-11-25 15:04:05.123 UTC [12] LOG:  checkpoint starting",
+                9,
+                "LOG",
+                "",
+                "checkpoint starting",
+            ),
+            (
+                "2026-11-25 15:04:05 0 [Note] InnoDB: started",
+                9,
+                "Note",
+                "InnoDB",
+                "started",
+            ),
+            (
+                "2026-11-25T15:04:05Z\tinfo\tstarted worker",
+                9,
+                "info",
+                "",
+                "started worker",
+            ),
+            (
+                "web_1  | 2026-11-25 15:04:05 ERROR boom",
+                17,
+                "ERROR",
+                "",
+                "boom",
+            ),
+            (
+                "<11>Nov 25 15:04:05 host app[1]: broken",
+                17,
+                "",
+                "app",
+                "broken",
+            ),
+            (
+                "[   12.345678] usb 1-1: new device",
+                0,
+                "",
+                "",
+                "usb 1-1: new device",
+            ),
+            (
+                "search criteria matched",
+                0,
+                "",
+                "",
+                "search criteria matched",
+            ),
+            (
+                "errors=0 and notification sent",
+                0,
+                "",
+                "",
+                "errors=0 and notification sent",
+            ),
+            ("Failed to open file", 0, "", "", "Failed to open file"),
+            ("starting alertmanager", 0, "", "", "starting alertmanager"),
+            (
+                "SEVERE: Servlet threw exception",
+                17,
+                "SEVERE",
+                "",
+                "Servlet threw exception",
+            ),
+        ];
+        for (line, severity, word, logger, message) in cases {
+            let header = parse(line.as_bytes());
+            let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+            assert_eq!(
+                (
+                    header.severity.number(),
+                    text(header.severity_text).as_str(),
+                    text(header.logger).as_str(),
+                    text(&line.as_bytes()[header.message_start..]).as_str()
+                ),
+                (*severity, *word, *logger, *message),
+                "{line}"
+            );
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_safe(line in proptest::collection::vec(any::<u8>(), 0..200)) {
+            prop_assert!(parse(&line).message_start <= line.len());
+        }
+
+        #[test]
+        fn header_like_text_is_safe(line in "([0-9]{1,4}|[-:/., |\\[\\]()<>]|INFO|[a-z]{1,3}|Nov){0,30}") {
+            prop_assert!(parse(line.as_bytes()).message_start <= line.len());
+        }
+    }
+}

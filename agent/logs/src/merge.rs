@@ -1,0 +1,214 @@
+//! The cold path: decides which templates that differ in plain words only are one statement with a variable.
+//! Must stay a function of the *set* of templates: no counters, no clock, no order of arrival.
+//!
+//! A context is a template with up to three places left open. Its members differ in those places alone.
+//! When every open place has enough distinct words, the places are variables. "Enough" shrinks with the number of
+//! constant words that agree, and grows for words in capitals, which name states rather than values.
+
+use crate::template::{Slot, Template};
+
+/// Most places that may differ between two templates of one context.
+const MAX_OPEN: u32 = 3;
+
+/// A merge that the set of templates calls for.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Merge {
+    /// Places that vary.
+    pub(crate) places: Vec<usize>,
+    /// Indices of the known templates that become one with the new one.
+    pub(crate) members: Vec<usize>,
+}
+
+/// The places in which two templates of one layout differ, as a bit mask; `None` if they are too many.
+fn difference(a: &Template, b: &Template) -> Option<u128> {
+    let mut mask = 0u128;
+    let mut count = 0;
+    for (place, (left, right)) in a.slots().iter().zip(b.slots()).enumerate() {
+        if left != right {
+            count += 1;
+            if count > MAX_OPEN {
+                return None;
+            }
+            mask |= 1u128
+                .checked_shl(u32::try_from(place).unwrap_or(u32::MAX))
+                .unwrap_or(0);
+        }
+    }
+    Some(mask)
+}
+
+/// Whether `general` describes `special`: they differ at most where `general` has learned a variable.
+pub(crate) fn covers(general: &Template, special: &Template) -> bool {
+    general.slots().len() == special.slots().len()
+        && general
+            .slots()
+            .iter()
+            .zip(special.slots())
+            .all(|(left, right)| left == right || *left == Slot::Learned)
+}
+
+/// The merge that adding `new` to `known` (all of one layout) calls for, the one with the fewest open places first.
+pub(crate) fn learn(new: &Template, known: &[&Template]) -> Option<Merge> {
+    let near: Vec<(usize, u128)> = known
+        .iter()
+        .enumerate()
+        .filter_map(|(index, template)| difference(new, template).map(|mask| (index, mask)))
+        .collect();
+    if near.is_empty() {
+        return None;
+    }
+    let mut contexts: Vec<u128> = near.iter().map(|(_, mask)| *mask).collect();
+    contexts.sort_unstable_by_key(|mask| (mask.count_ones(), *mask));
+    contexts.dedup();
+    contexts
+        .into_iter()
+        .take(64)
+        .find_map(|open| saturated(new, known, &near, open))
+}
+
+/// The merge of the context with the `open` places, if each of them has enough distinct words.
+fn saturated(
+    new: &Template,
+    known: &[&Template],
+    near: &[(usize, u128)],
+    open: u128,
+) -> Option<Merge> {
+    let places: Vec<usize> = (0..new.slots().len())
+        .filter(|place| place_bit(*place) & open != 0)
+        .collect();
+    let members: Vec<usize> = near
+        .iter()
+        .filter(|(_, mask)| mask & !open == 0)
+        .map(|(index, _)| *index)
+        .collect();
+    let words_left = new
+        .slots()
+        .iter()
+        .enumerate()
+        .filter(|(place, slot)| matches!(slot, Slot::Word(_)) && place_bit(*place) & open == 0)
+        .count();
+    let enough = places.iter().all(|place| {
+        let group = || members.iter().map(|index| known[*index]).chain([new]);
+        distinct(group().map(|template| template.slots()[*place]))
+            >= needed(words_left, places.len(), *place, group())
+    });
+    enough.then_some(Merge { places, members })
+}
+
+fn place_bit(place: usize) -> u128 {
+    1u128
+        .checked_shl(u32::try_from(place).unwrap_or(u32::MAX))
+        .unwrap_or(0)
+}
+
+/// Distinct words at one place; a place that already varies has any number.
+fn distinct(slots: impl Iterator<Item = Slot>) -> usize {
+    let mut words: Vec<u64> = Vec::new();
+    for slot in slots {
+        match slot {
+            Slot::Word(word) => words.push(word),
+            Slot::Variable | Slot::Learned => return usize::MAX,
+        }
+    }
+    words.sort_unstable();
+    words.dedup();
+    words.len()
+}
+
+/// The distinct words that make a place a variable.
+fn needed<'a>(
+    words_left: usize,
+    open: usize,
+    place: usize,
+    group: impl Iterator<Item = &'a Template>,
+) -> usize {
+    let (mut total, mut capitals, mut identifiers) = (0usize, 0usize, 0usize);
+    for template in group {
+        if matches!(template.slots()[place], Slot::Word(_)) {
+            total += 1;
+            capitals += usize::from(template.is_capitals(place));
+            identifiers += usize::from(template.is_identifier(place));
+        }
+    }
+    let base = match words_left {
+        0 | 1 => return usize::MAX,
+        2 | 3 => 5,
+        4 | 5 => 4,
+        _ => 3,
+    };
+    let base = if open == 1 { base } else { 6 + 2 * open };
+    if capitals * 2 > total {
+        base.max(12)
+    } else if identifiers * 2 > total && open == 1 {
+        base.min(4)
+    } else {
+        base
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn templates(messages: &[&str]) -> Vec<Template> {
+        messages
+            .iter()
+            .map(|message| Template::of(&[message.as_bytes()]))
+            .collect()
+    }
+
+    fn places(messages: &[&str]) -> Option<Vec<usize>> {
+        let all = templates(messages);
+        let (new, known) = all.split_last().expect("some messages");
+        learn(new, &known.iter().collect::<Vec<_>>()).map(|merge| merge.places)
+    }
+
+    #[test]
+    fn a_place_with_five_words_is_a_variable() {
+        let messages = [
+            "session opened user ann",
+            "session opened user bob",
+            "session opened user eve",
+            "session opened user joe",
+            "session opened user kim",
+        ];
+        assert_eq!(places(&messages[..4]), None);
+        assert_eq!(places(&messages), Some(vec![3]));
+    }
+
+    #[test]
+    fn states_in_capitals_stay_apart() {
+        assert_eq!(
+            places(&[
+                "task moved to NEW",
+                "task moved to RUNNING",
+                "task moved to FAILED",
+                "task moved to KILLED",
+                "task moved to DONE",
+                "task moved to LOST"
+            ]),
+            None
+        );
+    }
+
+    #[test]
+    fn two_random_places_are_found_together() {
+        let messages: Vec<String> = (0..10u8)
+            .map(|n| {
+                let c = char::from(b'a' + n);
+                format!("user {c}{c} opened file {c}x today")
+            })
+            .collect();
+        let messages: Vec<&str> = messages.iter().map(String::as_str).collect();
+        assert_eq!(places(&messages), Some(vec![1, 4]));
+    }
+
+    #[test]
+    fn learned_places_cover_other_words() {
+        let mut general = Template::of(&[b"user bob left"]);
+        general.generalise([1]);
+        assert!(covers(&general, &Template::of(&[b"user ann left"])));
+        assert!(!covers(&general, &Template::of(&[b"user ann came"])));
+        assert_eq!(general.text(), "user <*> left");
+    }
+}

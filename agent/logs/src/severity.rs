@@ -1,0 +1,207 @@
+//! Severity words and numbers of many log formats as OTLP severity numbers, so that "how bad" means the same for every source.
+//! Must never guess from prose: only a whole word in a position or under a key that means severity counts; all else is unspecified (0).
+//!
+//! Numbers: OpenTelemetry logs data model, "Severity fields" and appendix B.
+
+/// An OTLP severity number, 0 (unspecified) to 24.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Severity(u8);
+
+impl Severity {
+    /// Nothing is known.
+    pub const UNSPECIFIED: Self = Self(0);
+    /// Finest detail (1).
+    pub const TRACE: Self = Self(1);
+    /// Debugging detail (5).
+    pub const DEBUG: Self = Self(5);
+    /// `CONFIG` of java.util.logging (7).
+    pub const DEBUG3: Self = Self(7);
+    /// Ordinary event (9).
+    pub const INFO: Self = Self(9);
+    /// Notice (10).
+    pub const INFO2: Self = Self(10);
+    /// Warning (13).
+    pub const WARN: Self = Self(13);
+    /// Error (17).
+    pub const ERROR: Self = Self(17);
+    /// Critical (18).
+    pub const ERROR2: Self = Self(18);
+    /// Alert (19).
+    pub const ERROR3: Self = Self(19);
+    /// Emergency, fatal (21).
+    pub const FATAL: Self = Self(21);
+
+    /// The severity with this OTLP number; `None` above 24.
+    pub fn from_number(number: u8) -> Option<Self> {
+        (number <= 24).then_some(Self(number))
+    }
+
+    /// The OTLP number.
+    pub fn number(self) -> u8 {
+        self.0
+    }
+
+    /// Whether anything is known.
+    pub fn is_specified(self) -> bool {
+        self.0 != 0
+    }
+
+    /// The severity a whole word names, in any case; `None` for a word that names none.
+    pub fn from_word(word: &[u8]) -> Option<Self> {
+        let mut lower = [0u8; 13];
+        let lower = lower.get_mut(..word.len())?;
+        lower.copy_from_slice(word);
+        lower.make_ascii_lowercase();
+        Some(match &*lower {
+            b"trace" | b"trc" | b"finest" | b"verbose" | b"vrb" | b"verb" | b"silly" => Self::TRACE,
+            b"finer" | b"fine" => Self(if lower == b"finer" { 3 } else { 6 }),
+            b"debug" | b"dbg" | b"debg" | b"debu" | b"debug1" | b"debug2" | b"debug3"
+            | b"debug4" | b"debug5" => Self::DEBUG,
+            b"config" => Self::DEBUG3,
+            b"info" | b"inf" | b"information" | b"informational" | b"note" | b"log" => Self::INFO,
+            b"notice" | b"notc" => Self::INFO2,
+            b"warn" | b"warning" | b"wrn" | b"warni" => Self::WARN,
+            b"error" | b"err" | b"erro" | b"eror" | b"severe" | b"failure" | b"fail" => Self::ERROR,
+            b"critical" | b"crit" | b"crt" => Self::ERROR2,
+            b"alert" | b"alrt" => Self::ERROR3,
+            b"emergency" | b"emerg" | b"fatal" | b"ftl" | b"panic" | b"dpanic" => Self::FATAL,
+            _ => return None,
+        })
+    }
+
+    /// The severity of a word that stands where a header may or may not end. Words that are also ordinary English
+    /// (`config`, `note`, `log`, `fine`, `fail` …) count only in capitals there.
+    pub(crate) fn from_header_word(word: &[u8]) -> Option<Self> {
+        let severity = Self::from_word(word)?;
+        let ordinary = matches!(
+            word.to_ascii_lowercase().as_slice(),
+            b"config"
+                | b"note"
+                | b"log"
+                | b"fine"
+                | b"finer"
+                | b"finest"
+                | b"fail"
+                | b"failure"
+                | b"trace"
+                | b"verb"
+                | b"verbose"
+                | b"silly"
+                | b"alert"
+                | b"notice"
+                | b"panic"
+                | b"information"
+                | b"severe"
+        );
+        (!ordinary || word.iter().all(u8::is_ascii_uppercase)).then_some(severity)
+    }
+
+    /// A syslog or journald `PRIORITY`, 0 (emergency) to 7 (debug); RFC 5424 section 6.2.1.
+    pub fn from_syslog(priority: u64) -> Option<Self> {
+        Some(match priority {
+            0 => Self::FATAL,
+            1 => Self::ERROR3,
+            2 => Self::ERROR2,
+            3 => Self::ERROR,
+            4 => Self::WARN,
+            5 => Self::INFO2,
+            6 => Self::INFO,
+            7 => Self::DEBUG,
+            _ => return None,
+        })
+    }
+
+    /// The letter that Android's logcat, glog and .NET-like short forms use.
+    pub(crate) fn from_letter(letter: u8) -> Option<Self> {
+        Some(match letter {
+            b'V' | b'T' => Self::TRACE,
+            b'D' => Self::DEBUG,
+            b'I' => Self::INFO,
+            b'N' => Self::INFO2,
+            b'W' => Self::WARN,
+            b'E' => Self::ERROR,
+            b'C' => Self::ERROR2,
+            b'F' | b'A' => Self::FATAL,
+            _ => return None,
+        })
+    }
+
+    /// The mark of a Redis line: `.` debug, `-` verbose, `*` notice, `#` warning.
+    pub(crate) fn from_redis(mark: u8) -> Option<Self> {
+        Some(match mark {
+            b'.' => Self::DEBUG,
+            b'-' => Self::INFO,
+            b'*' => Self::INFO2,
+            b'#' => Self::WARN,
+            _ => return None,
+        })
+    }
+
+    /// A number under a level key: syslog (0–7), bunyan and pino (10–60), else unknown.
+    pub(crate) fn from_level_number(number: u64) -> Option<Self> {
+        match number {
+            0..=7 => Self::from_syslog(number),
+            10 => Some(Self::TRACE),
+            20 => Some(Self::DEBUG),
+            30 => Some(Self::INFO),
+            40 => Some(Self::WARN),
+            50 => Some(Self::ERROR),
+            60 => Some(Self::FATAL),
+            _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_map_as_appendix_b() {
+        let cases: [(&str, u8); 19] = [
+            ("TRACE", 1),
+            ("FINE", 6),
+            ("debug", 5),
+            ("CONFIG", 7),
+            ("Info", 9),
+            ("informational", 9),
+            ("Notice", 10),
+            ("WARNING", 13),
+            ("warn", 13),
+            ("ERROR", 17),
+            ("err", 17),
+            ("SEVERE", 17),
+            ("crit", 18),
+            ("Critical", 18),
+            ("alert", 19),
+            ("emerg", 21),
+            ("FATAL", 21),
+            ("PANIC", 21),
+            ("LOG", 9),
+        ];
+        for (word, number) in cases {
+            assert_eq!(
+                Severity::from_word(word.as_bytes()).map(Severity::number),
+                Some(number),
+                "{word}"
+            );
+        }
+        assert_eq!(Severity::from_word(b"errors"), None);
+        assert_eq!(Severity::from_word(b"a word longer than all"), None);
+        assert_eq!(Severity::from_header_word(b"config"), None);
+        assert_eq!(
+            Severity::from_header_word(b"CONFIG"),
+            Some(Severity::DEBUG3)
+        );
+    }
+
+    #[test]
+    fn syslog_priorities_map() {
+        let numbers: Vec<u8> = (0..8)
+            .filter_map(Severity::from_syslog)
+            .map(Severity::number)
+            .collect();
+        assert_eq!(numbers, [21, 19, 18, 17, 13, 10, 9, 5]);
+        assert_eq!(Severity::from_syslog(8), None);
+    }
+}

@@ -1,0 +1,909 @@
+//! The stateless half of pattern recognition: one pass over a message tells constant words from variable parts.
+//! It must never consult state, dictionaries or regular expressions: the same bytes give the same signature on
+//! every node, and everything later (merging, ids) is built on that.
+//!
+//! A token is variable if it has a digit, is hexadecimal, a URL, path, e-mail address, host or dotted name, a quoted
+//! value, a truth value or null, a date word beside a number, a unit after a number, or the value after `key=`.
+//! Runs of variables and the punctuation between them are one variable, so lists of any length look alike.
+
+use crate::bytes::{
+    ADDRESS, ANY_LETTER, CLASS, DIGIT, DOT, END, HEX_LETTER, LETTER, SLASH, find, is_alphanumeric,
+    is_space, run_end,
+};
+use crate::hash;
+
+/// What stands for a variable in a template.
+pub const PLACEHOLDER: &str = "<*>";
+/// Words and variables looked at in one message; what follows is one variable.
+pub(crate) const MAX_ITEMS: usize = 96;
+/// Longest word kept as a constant; a longer one is data.
+const MAX_WORD: usize = 64;
+/// How far a quoted or bracketed value may reach.
+const MAX_VALUE: usize = 1024;
+/// How far an apostrophe looks for its partner.
+const MAX_APOSTROPHE: usize = 128;
+/// Longest punctuation kept between two tokens.
+const MAX_GLUE: usize = 12;
+
+/// Receives a message's canonical parts in order.
+pub(crate) trait Sink {
+    /// Punctuation and single spaces in front of the next part, or at the end.
+    fn glue(&mut self, glue: &[u8]);
+    /// A constant word.
+    fn word(&mut self, word: &[u8]);
+    /// A variable, or a run of them.
+    fn variable(&mut self);
+}
+
+/// The hash of a message's canonical parts.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct HashSink {
+    /// The running hash.
+    pub(crate) hash: u64,
+    /// Constant words so far.
+    pub(crate) words: u32,
+}
+
+impl HashSink {
+    pub(crate) fn new() -> Self {
+        Self { hash: 0, words: 0 }
+    }
+}
+
+impl Sink for HashSink {
+    #[inline]
+    fn glue(&mut self, glue: &[u8]) {
+        self.hash = hash::mix_bytes(self.hash, glue);
+    }
+    #[inline]
+    fn word(&mut self, word: &[u8]) {
+        self.words += 1;
+        self.hash = hash::mix_bytes(self.hash, word);
+    }
+    #[inline]
+    fn variable(&mut self) {
+        self.hash = hash::mix(self.hash, 0x2a);
+    }
+}
+
+/// Scans `message` once and reports its parts.
+#[inline]
+pub(crate) fn scan<S: Sink>(message: &[u8], sink: &mut S) {
+    Scanner::new(message, sink).run();
+}
+
+/// What the last reported part was.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Last {
+    Start,
+    Word,
+    Number,
+    Variable,
+}
+
+impl Last {
+    fn is_variable(self) -> bool {
+        matches!(self, Self::Number | Self::Variable)
+    }
+}
+
+/// Punctuation seen since the last part, white space folded to one space.
+struct Glue {
+    bytes: [u8; MAX_GLUE],
+    len: usize,
+    /// Closing minus opening brackets, and whether a closer came first.
+    closers: u8,
+    openers: u8,
+}
+
+impl Glue {
+    fn new() -> Self {
+        Self {
+            bytes: [0; MAX_GLUE],
+            len: 0,
+            closers: 0,
+            openers: 0,
+        }
+    }
+
+    #[inline]
+    fn as_bytes(&self) -> &[u8] {
+        self.bytes.get(..self.len).unwrap_or_default()
+    }
+
+    #[inline]
+    fn last(&self) -> Option<u8> {
+        self.as_bytes().last().copied()
+    }
+
+    #[inline]
+    fn push(&mut self, byte: u8) {
+        let repeated = self.len >= 3
+            && self.bytes[self.len - 3..self.len]
+                .iter()
+                .all(|have| *have == byte);
+        if !repeated && self.len < MAX_GLUE {
+            self.bytes[self.len] = byte;
+            self.len += 1;
+        }
+    }
+
+    #[inline]
+    fn space(&mut self) {
+        if self.last() != Some(b' ') {
+            self.push(b' ');
+        }
+    }
+
+    #[inline]
+    fn clear(&mut self) {
+        self.len = 0;
+        self.closers = 0;
+        self.openers = 0;
+    }
+}
+
+struct Scanner<'a, 'b, S> {
+    text: &'a [u8],
+    at: usize,
+    glue: Glue,
+    last: Last,
+    items: usize,
+    /// Opening brackets that vanished in a run of variables; their closers vanish too.
+    dropped_openers: u32,
+    /// Set once a search for a closing double quote failed: there is none further on.
+    no_more_quotes: bool,
+    sink: &'b mut S,
+}
+
+impl<'a, 'b, S: Sink> Scanner<'a, 'b, S> {
+    fn new(message: &'a [u8], sink: &'b mut S) -> Self {
+        Self {
+            text: unquoted(message),
+            at: 0,
+            glue: Glue::new(),
+            last: Last::Start,
+            items: 0,
+            dropped_openers: 0,
+            no_more_quotes: false,
+            sink,
+        }
+    }
+
+    fn run(mut self) {
+        while let Some(&byte) = self.text.get(self.at) {
+            if self.items >= MAX_ITEMS {
+                self.variable(Last::Variable);
+                break;
+            }
+            let class = CLASS[usize::from(byte)];
+            if class & END == 0 {
+                self.token();
+            } else if is_space(byte) {
+                self.at += 1;
+                self.glue.space();
+            } else {
+                self.separator(byte);
+            }
+        }
+        self.finish();
+    }
+
+    /// Reports the glue behind the last part; closing punctuation of a sentence says nothing.
+    fn finish(self) {
+        let mut glue = self.glue.as_bytes();
+        while let [rest @ .., b' ' | b'.' | b',' | b';' | b'!' | b'-'] = glue {
+            glue = rest;
+        }
+        if !glue.is_empty() {
+            self.sink.glue(glue);
+        }
+    }
+
+    fn separator(&mut self, byte: u8) {
+        match byte {
+            b'"' => self.double_quote(),
+            b'\'' | b'`' => self.single_quote(byte),
+            b'=' => self.equals(),
+            b'(' | b'[' | b'{' => {
+                self.glue.push(byte);
+                self.glue.openers += 1;
+                self.at += 1;
+            }
+            b')' | b']' | b'}' => self.closer(byte),
+            b'<' | b'>'
+                if self.text.get(self.at + 1).is_some_and(u8::is_ascii_digit)
+                    && !self.after_alphanumeric() =>
+            {
+                self.at += 1;
+            }
+            _ => {
+                self.glue.push(byte);
+                self.at += 1;
+            }
+        }
+    }
+
+    fn after_alphanumeric(&self) -> bool {
+        self.at > 0 && is_alphanumeric(self.text[self.at - 1])
+    }
+
+    /// A closing bracket. Brackets around nothing but punctuation hold an empty variable, except after a name: `init()`.
+    fn closer(&mut self, byte: u8) {
+        self.at += 1;
+        let opener = match byte {
+            b')' => b'(',
+            b']' => b'[',
+            _ => b'{',
+        };
+        let pair = self
+            .glue
+            .as_bytes()
+            .iter()
+            .rposition(|have| *have == opener);
+        match pair {
+            Some(0) if self.last == Last::Word => {
+                self.glue.push(byte);
+                self.glue.openers = self.glue.openers.saturating_sub(1);
+            }
+            Some(position) => {
+                self.glue.len = position + 1;
+                self.variable(Last::Variable);
+                self.push_closer(byte);
+            }
+            None => self.push_closer(byte),
+        }
+    }
+
+    fn push_closer(&mut self, byte: u8) {
+        if self.dropped_openers > 0 {
+            self.dropped_openers -= 1;
+            return;
+        }
+        self.glue.push(byte);
+        self.glue.closers += 1;
+    }
+
+    /// A quoted value, or the request line of an HTTP log, whose method stays.
+    fn double_quote(&mut self) {
+        let start = self.at + 1;
+        let Some(end) = self.closing_quote(start) else {
+            self.at += 1;
+            return;
+        };
+        let value = &self.text[start..end];
+        if let Some(method) = http_method(value) {
+            self.word(method);
+            self.glue.space();
+        }
+        self.at = end + 1;
+        self.variable(Last::Variable);
+    }
+
+    fn closing_quote(&mut self, start: usize) -> Option<usize> {
+        if self.no_more_quotes {
+            return None;
+        }
+        let mut from = start;
+        loop {
+            let Some(end) = find(self.text, from, b'"') else {
+                self.no_more_quotes = from == start;
+                return None;
+            };
+            if self.text[end - 1] != b'\\' || end == start {
+                return Some(end);
+            }
+            if end - start > MAX_VALUE {
+                return None;
+            }
+            from = end + 1;
+        }
+    }
+
+    /// A value in single quotes or backticks; a lone apostrophe is skipped.
+    fn single_quote(&mut self, quote: u8) {
+        let start = self.at + 1;
+        let window = &self.text[start..self.text.len().min(start + MAX_APOSTROPHE)];
+        let opens = !self.after_alphanumeric();
+        let close = if opens {
+            memchr::memchr2(quote, b'\'', window)
+        } else {
+            None
+        };
+        match close {
+            Some(length) if !window.get(length + 1).copied().is_some_and(is_alphanumeric) => {
+                self.at = start + length + 1;
+                self.variable(Last::Variable);
+            }
+            _ => self.at += 1,
+        }
+    }
+
+    /// `=` after a name makes what follows a value, even an empty one; `==`, `=>` and the like are punctuation.
+    fn equals(&mut self) {
+        let next = self.text.get(self.at + 1).copied();
+        let before = self.at.checked_sub(1).map(|at| self.text[at]);
+        self.glue.push(b'=');
+        self.at += 1;
+        let operator = matches!(next, Some(b'=' | b'>'))
+            || matches!(before, Some(b'=' | b'!' | b'<' | b'>' | b':'));
+        if operator || self.last == Last::Start || self.glue.len > 3 {
+            return;
+        }
+        let mut start = self.at;
+        if next.is_none_or(is_space) {
+            start = run_end(self.text, self.at, is_space);
+            if self.is_key(start) {
+                self.variable(Last::Variable);
+                return;
+            }
+        }
+        self.at = self.value_end(start);
+        self.variable(Last::Variable);
+    }
+
+    /// Whether a `name=` starts here.
+    fn is_key(&self, start: usize) -> bool {
+        let end = run_end(self.text, start, |byte| CLASS[usize::from(byte)] & END == 0);
+        end == start || self.text.get(end) == Some(&b'=')
+    }
+
+    /// The end of the value that starts at `start`: white space or a closing mark outside of its own brackets.
+    fn value_end(&self, start: usize) -> usize {
+        let limit = self.text.len().min(start + MAX_VALUE);
+        let mut depth = 0u32;
+        let mut at = start;
+        while at < limit {
+            match self.text[at] {
+                b'"' => match find(&self.text[..limit], at + 1, b'"') {
+                    Some(close) => at = close,
+                    None => return self.plain_value_end(start),
+                },
+                b'(' | b'[' | b'{' => depth += 1,
+                b')' | b']' | b'}' if depth == 0 => return at,
+                b')' | b']' | b'}' => depth -= 1,
+                b';' | b'|' if depth == 0 => return at,
+                b',' if depth == 0 && !self.continues_list(at + 1) => return at,
+                byte if depth == 0 && is_space(byte) => return at,
+                _ => {}
+            }
+            at += 1;
+        }
+        if depth == 0 {
+            at
+        } else {
+            self.plain_value_end(start)
+        }
+    }
+
+    fn plain_value_end(&self, start: usize) -> usize {
+        run_end(self.text, start, |byte| {
+            !is_space(byte) && !matches!(byte, b',' | b';' | b'|' | b')' | b']' | b'}')
+        })
+        .max(start)
+    }
+
+    /// Whether a comma separates elements of one value rather than two `key=value` pairs.
+    fn continues_list(&self, from: usize) -> bool {
+        let window = &self.text[from.min(self.text.len())..self.text.len().min(from + MAX_WORD)];
+        let end = window.iter().position(|byte| {
+            is_space(*byte) || matches!(byte, b',' | b';' | b'|' | b')' | b']' | b'}' | b'=' | b':')
+        });
+        match end {
+            Some(0) => false,
+            Some(end) => !matches!(window[end], b'=' | b':'),
+            None => !window.is_empty(),
+        }
+    }
+
+    fn token(&mut self) {
+        let start = self.at;
+        if let Some(end) = hex_groups(self.text, start) {
+            self.at = end;
+            self.variable(Last::Variable);
+            return;
+        }
+        let (mut end, mut flags) = self.token_run(start);
+        while self.text.get(end) == Some(&b'\'')
+            && flags & ANY_LETTER != 0
+            && self.apostrophe_inside(end)
+        {
+            let (more, more_flags) = self.token_run(end + 1);
+            end = more;
+            flags |= more_flags;
+        }
+        if flags & (ANY_LETTER | DIGIT) == 0 {
+            self.punctuation(start, end);
+            return;
+        }
+        if let Some(end) = self.long_address(start, end, flags) {
+            self.at = end;
+            self.variable(Last::Variable);
+            return;
+        }
+        if flags & DOT != 0 {
+            end = self.split_dots(start, end);
+        }
+        let core_end = core_end(self.text, start, end);
+        self.classify(start, core_end, flags);
+        self.at = core_end.max(start + 1);
+        while self.at < end {
+            self.glue.push(self.text[self.at]);
+            self.at += 1;
+        }
+    }
+
+    #[inline]
+    fn token_run(&self, start: usize) -> (usize, u8) {
+        let mut flags = 0u8;
+        let mut end = start;
+        while let Some(&byte) = self.text.get(end) {
+            let class = CLASS[usize::from(byte)];
+            if class & END != 0 {
+                break;
+            }
+            flags |= class;
+            end += 1;
+        }
+        (end, flags)
+    }
+
+    fn apostrophe_inside(&self, at: usize) -> bool {
+        self.text
+            .get(at + 1)
+            .is_some_and(|next| CLASS[usize::from(*next)] & ANY_LETTER != 0)
+            && is_alphanumeric(self.text[at - 1])
+    }
+
+    /// A token without letter or digit is punctuation; a lone slash is a path.
+    fn punctuation(&mut self, start: usize, end: usize) {
+        self.at = end;
+        if &self.text[start..end] == b"/" && self.glue.last().is_none_or(|byte| byte == b' ') {
+            self.variable(Last::Variable);
+            return;
+        }
+        for byte in &self.text[start..end] {
+            self.glue.push(*byte);
+        }
+    }
+
+    /// The end of a URL, a Windows path or a path with a query, which go on through separators.
+    fn long_address(&self, start: usize, end: usize, flags: u8) -> Option<usize> {
+        let next = self.text.get(end).copied();
+        let rest = self.text.get(end + 1..).unwrap_or_default();
+        let url = next == Some(b':') && rest.starts_with(b"//");
+        let drive = next == Some(b':') && end - start == 1 && rest.first() == Some(&b'\\');
+        let query = flags & SLASH != 0 && next == Some(b'=');
+        (url || drive || query).then(|| {
+            let stop = |byte: u8| {
+                is_space(byte)
+                    || matches!(byte, b'"' | b'\'' | b'<' | b'>' | b')' | b']' | b'}' | b'|')
+            };
+            let end = run_end(self.text, end, |byte| !stop(byte));
+            let trailing = self.text[..end]
+                .iter()
+                .rev()
+                .take_while(|byte| matches!(byte, b'.' | b',' | b';' | b':'))
+                .count();
+            end - trailing
+        })
+    }
+
+    /// Two dots or more end a token (`enable......0`), unless they begin a relative path.
+    fn split_dots(&self, start: usize, end: usize) -> usize {
+        let token = &self.text[start..end];
+        match token.windows(2).position(|pair| pair == b"..") {
+            Some(position) if position > 0 && token[position - 1] != b'/' => start + position,
+            _ => end,
+        }
+    }
+
+    fn classify(&mut self, start: usize, end: usize, flags: u8) {
+        let word = &self.text[start..end];
+        let called = self.text.get(end) == Some(&b'(');
+        if flags & DIGIT != 0 && word.iter().any(u8::is_ascii_digit) {
+            let number = word
+                .iter()
+                .find(|byte| is_alphanumeric(**byte))
+                .is_some_and(u8::is_ascii_digit);
+            self.variable(if number { Last::Number } else { Last::Variable });
+        } else if self.last == Last::Number
+            && self.after_number()
+            && self.text.get(end) != Some(&b'=')
+            && (is_unit(word) || is_month(word))
+        {
+            self.variable(Last::Number);
+        } else if word.len() > MAX_WORD
+            || is_variable_name(word, flags, called)
+            || is_literal(word)
+            || self.is_date_word(word, end)
+        {
+            self.variable(Last::Variable);
+        } else {
+            self.word(word);
+        }
+    }
+
+    fn after_number(&self) -> bool {
+        matches!(self.glue.as_bytes(), b"" | b" " | b"-" | b"/")
+    }
+
+    /// The name of a weekday or a month in front of a number or another such name.
+    fn is_date_word(&self, word: &[u8], end: usize) -> bool {
+        if !(is_month(word) || is_weekday(word)) {
+            return false;
+        }
+        let next = run_end(self.text, end, |byte| {
+            is_space(byte) || matches!(byte, b',' | b'.' | b'-' | b'/')
+        });
+        let next_end = run_end(self.text, next, |byte| byte.is_ascii_alphabetic());
+        let next_word = &self.text[next..next_end];
+        next > end && (self.text.get(next).is_some_and(u8::is_ascii_digit) || is_month(next_word))
+    }
+
+    #[inline]
+    fn word(&mut self, word: &[u8]) {
+        self.emit_glue();
+        self.sink.word(word);
+        self.last = Last::Word;
+        self.items += 1;
+    }
+
+    #[inline]
+    fn variable(&mut self, kind: Last) {
+        if self.last.is_variable() && self.glue.closers <= self.glue.openers && self.closers_first()
+        {
+            self.dropped_openers += u32::from(self.glue.openers - self.glue.closers);
+            self.glue.clear();
+        } else {
+            self.emit_glue();
+            self.sink.variable();
+            self.items += 1;
+        }
+        self.last = kind;
+    }
+
+    /// Whether the glue between two variables can vanish: it closes only what it opens again.
+    fn closers_first(&self) -> bool {
+        self.glue.closers == 0 || self.glue.closers == self.glue.openers
+    }
+
+    #[inline]
+    fn emit_glue(&mut self) {
+        if self.glue.len > 0 && !(self.last == Last::Start && self.glue.as_bytes() == b" ") {
+            self.sink.glue(self.glue.as_bytes());
+        }
+        self.glue.clear();
+    }
+}
+
+/// A message that is one quoted string, without its quotes.
+fn unquoted(message: &[u8]) -> &[u8] {
+    match message {
+        [b'"', inner @ .., b'"'] if memchr::memchr(b'"', inner).is_none() => inner,
+        _ => message,
+    }
+}
+
+/// Where a token ends when closing punctuation is left off.
+fn core_end(text: &[u8], start: usize, end: usize) -> usize {
+    let trailing = text[start..end]
+        .iter()
+        .rev()
+        .take_while(|byte| matches!(byte, b'.' | b'!' | b'?' | b'-'))
+        .count();
+    end - trailing
+}
+
+/// The method of an HTTP request line such as `GET /index.html HTTP/1.1`.
+fn http_method(value: &[u8]) -> Option<&[u8]> {
+    let end = memchr::memchr(b' ', value.get(..10.min(value.len()))?)?;
+    let method = &value[..end];
+    let target = value.get(end + 1)?;
+    (method.len() >= 3
+        && method.iter().all(u8::is_ascii_uppercase)
+        && matches!(target, b'/' | b'h' | b'*'))
+    .then_some(method)
+}
+
+/// The end of a MAC or IPv6 address: three or more groups of hexadecimal digits joined by colons.
+fn hex_groups(text: &[u8], start: usize) -> Option<usize> {
+    let mut at = start;
+    let mut groups = 0;
+    loop {
+        let end = at
+            + text[at..]
+                .iter()
+                .take(5)
+                .take_while(|byte| byte.is_ascii_hexdigit())
+                .count();
+        if end - at > 4 {
+            return None;
+        }
+        groups += 1;
+        at = end;
+        if text.get(at) != Some(&b':') {
+            break;
+        }
+        at += 1;
+        if groups > 16 {
+            return None;
+        }
+    }
+    let ends_word = text.get(at).is_none_or(|byte| !is_alphanumeric(*byte));
+    (groups >= 4 && ends_word && at > start + 3).then_some(at)
+}
+
+/// Whether a token without digits is still a value: hexadecimal, path, address, host or dotted name.
+fn is_variable_name(word: &[u8], flags: u8, called: bool) -> bool {
+    if flags & (DOT | SLASH | ADDRESS) != 0 {
+        return is_path(word)
+            || is_address(word)
+            || (is_dotted(word) && !called && !is_exception(word));
+    }
+    flags & LETTER == 0
+        && flags & HEX_LETTER != 0
+        && word.len() >= 8
+        && word.iter().all(u8::is_ascii_hexdigit)
+}
+
+fn is_path(word: &[u8]) -> bool {
+    let slashes = memchr::memchr_iter(b'/', word).count();
+    match word {
+        [b'/', ..] | [b'.' | b'~', b'/', ..] | [b'.', b'.', b'/', ..] => true,
+        _ => slashes >= 2 || (slashes == 1 && (word.contains(&b'.') || word.ends_with(b"/"))),
+    }
+}
+
+fn is_address(word: &[u8]) -> bool {
+    word.iter()
+        .skip(1)
+        .rev()
+        .skip(1)
+        .any(|byte| CLASS[usize::from(*byte)] & ADDRESS != 0)
+        || word.starts_with(b"\\\\")
+}
+
+/// Whether two alphanumeric parts are joined by a dot.
+fn is_dotted(word: &[u8]) -> bool {
+    word.windows(3)
+        .any(|part| part[1] == b'.' && is_alphanumeric(part[0]) && is_alphanumeric(part[2]))
+}
+
+/// The type of an exception names what happened and stays.
+fn is_exception(word: &[u8]) -> bool {
+    word.ends_with(b"Exception") || word.ends_with(b"Error")
+}
+
+/// Truth values and the many names of nothing.
+fn is_literal(word: &[u8]) -> bool {
+    matches!(
+        word,
+        b"true"
+            | b"false"
+            | b"True"
+            | b"False"
+            | b"TRUE"
+            | b"FALSE"
+            | b"null"
+            | b"NULL"
+            | b"nil"
+            | b"None"
+            | b"NaN"
+            | b"undefined"
+    )
+}
+
+fn is_unit(word: &[u8]) -> bool {
+    matches!(
+        word,
+        b"ns"
+            | b"us"
+            | b"\xc2\xb5s"
+            | b"ms"
+            | b"s"
+            | b"sec"
+            | b"secs"
+            | b"second"
+            | b"seconds"
+            | b"min"
+            | b"mins"
+            | b"minute"
+            | b"minutes"
+            | b"h"
+            | b"hour"
+            | b"hours"
+            | b"day"
+            | b"days"
+            | b"d"
+            | b"m"
+            | b"millis"
+            | b"milliseconds"
+            | b"msec"
+            | b"B"
+            | b"b"
+            | b"byte"
+            | b"bytes"
+            | b"Bytes"
+            | b"kB"
+            | b"KB"
+            | b"MB"
+            | b"GB"
+            | b"TB"
+            | b"KiB"
+            | b"MiB"
+            | b"GiB"
+            | b"TiB"
+            | b"k"
+            | b"K"
+            | b"M"
+            | b"G"
+            | b"kb"
+            | b"mb"
+            | b"gb"
+            | b"Kbytes"
+            | b"Mbytes"
+            | b"Hz"
+            | b"kHz"
+            | b"MHz"
+            | b"GHz"
+            | b"AM"
+            | b"PM"
+            | b"am"
+            | b"pm"
+            | b"UTC"
+            | b"GMT"
+            | b"CET"
+            | b"CEST"
+            | b"EST"
+            | b"EDT"
+            | b"PST"
+            | b"PDT"
+    )
+}
+
+fn is_month(word: &[u8]) -> bool {
+    matches!(
+        word.get(..3),
+        Some(
+            b"Jan"
+                | b"Feb"
+                | b"Mar"
+                | b"Apr"
+                | b"May"
+                | b"Jun"
+                | b"Jul"
+                | b"Aug"
+                | b"Sep"
+                | b"Oct"
+                | b"Nov"
+                | b"Dec"
+        )
+    ) && (word.len() == 3
+        || matches!(
+            word,
+            b"January"
+                | b"February"
+                | b"March"
+                | b"April"
+                | b"June"
+                | b"July"
+                | b"August"
+                | b"September"
+                | b"October"
+                | b"November"
+                | b"December"
+        ))
+}
+
+fn is_weekday(word: &[u8]) -> bool {
+    matches!(
+        word.get(..3),
+        Some(b"Mon" | b"Tue" | b"Wed" | b"Thu" | b"Fri" | b"Sat" | b"Sun")
+    ) && (word.len() == 3 || word.ends_with(b"day"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::template::Template;
+    use proptest::prelude::*;
+
+    fn template(message: &str) -> String {
+        Template::of(&[message.as_bytes()]).text()
+    }
+
+    #[test]
+    fn variables_become_placeholders() {
+        let cases = [
+            (
+                "Receiving block blk_-1608 src: /10.1.1.2:54106 dest: /10.1.1.3:50010",
+                "Receiving block <*> src: <*> dest: <*>",
+            ),
+            ("took 5 ms", "took <*>"),
+            ("took 5.5 seconds, 3 retries", "took <*> retries"),
+            ("size [1, 2, 3] done", "size [<*>] done"),
+            ("size [] done", "size [<*>] done"),
+            ("fans ( 3552 3534 3375 )", "fans ( <*> )"),
+            (
+                "workerEnv.init() ok /etc/httpd/x.conf",
+                "workerEnv.init() ok <*>",
+            ),
+            (
+                "auth failure; logname= uid=0 tty=ssh ruser= rhost=host.example.org  user=root",
+                "auth failure; logname=<*> uid=<*> tty=<*> ruser=<*> rhost=<*> user=<*>",
+            ),
+            (
+                "wtoken = Token{78af589 Rec{3b u0 a/b t7}}, drawn= false, start =  false",
+                "wtoken =<*>, drawn=<*>, start =<*>",
+            ),
+            ("GET from http://a.b/c?d=e, retry", "GET from <*>, retry"),
+            (
+                "\"GET /v2/x HTTP/1.1\" status: 200 len: 1893",
+                "GET <*> status: <*> len: <*>",
+            ),
+            (
+                "BSSID changed to 5c:50:15:4c:18:ee now",
+                "BSSID changed to <*> now",
+            ),
+            ("addr fe80::ae:b2 gone", "addr <*> gone"),
+            ("from 1.2.3.4 () at Sun Jul 17 14:03:04 2005", "from <*> at <*>"),
+            ("floating pt enable......0", "floating pt enable...<*>"),
+            ("can't open 'a file' now", "can't open <*> now"),
+            (
+                "java.io.IOException: reset by peer",
+                "java.io.IOException: reset by peer",
+            ),
+            ("lifetime <1 sec", "lifetime <*>"),
+            ("lifetime 00:01", "lifetime <*>"),
+            (
+                "Killing 13769:com.tencent.mm (adj 9)",
+                "Killing <*> (adj <*>)",
+            ),
+            ("deny(1) file-read /a/b", "deny(<*>) file-read <*>"),
+            (
+                "1190 bytes (1.16 KB) sent, 0 bytes received",
+                "<*> sent, <*> received",
+            ),
+            ("user bob failed.", "user bob failed"),
+            ("Path C:\\Windows\\x.dll, used", "Path <*>, used"),
+        ];
+        for (message, expected) in cases {
+            assert_eq!(template(message), expected, "{message}");
+        }
+    }
+
+    #[test]
+    fn long_message_is_cut() {
+        let message = "word ".repeat(10_000);
+        assert!(template(&message).len() < 96 * 6 + 8);
+    }
+
+    #[test]
+    fn many_lone_quotes_stay_linear() {
+        let message = "'a \"b ".repeat(20_000);
+        assert!(!template(&message).is_empty());
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_give_a_stable_hash(message in proptest::collection::vec(any::<u8>(), 0..300)) {
+            let mut first = HashSink::new();
+            scan(&message, &mut first);
+            let mut second = HashSink::new();
+            scan(&message, &mut second);
+            prop_assert_eq!(first.hash, second.hash);
+        }
+
+        #[test]
+        fn numbers_never_change_the_template(a in any::<u32>(), b in any::<u16>(), c in any::<u64>()) {
+            prop_assert_eq!(template(&format!("task {a} of job_{b} took {c} ms")), "task <*> of <*> took <*>");
+        }
+
+        #[test]
+        fn templates_are_fixed_points(words in proptest::collection::vec("[a-z]{1,9}|[0-9]{1,5}|[a-z]{1,5}=[a-z0-9]{0,4}", 1..12)) {
+            let once = template(&words.join(" "));
+            prop_assert_eq!(template(&once.replace(PLACEHOLDER, "7")), once);
+        }
+    }
+}

@@ -1,0 +1,136 @@
+//! What `remora patterns` and `remora join-lines` do: lines in, one line out for each, with the code the agent runs.
+//! Must never lose or add a line.
+
+use crate::lines::{self, LineStats};
+use crate::message::{Detail, Message, identify};
+use crate::severity::Severity;
+use crate::table::{Limits, MemoryBudget, PatternTable, overflow_id, overflow_template};
+use crate::template::PatternId;
+use rustc_hash::FxHashMap;
+use std::io::{self, BufRead, Write};
+use std::sync::Arc;
+
+/// Lines whose ids are held back so that what later lines teach counts for earlier ones too.
+pub const DEFAULT_BATCH: usize = 256 * 1024;
+
+/// Memory of the one table of a run.
+const TABLE_BUDGET: usize = 8 << 20;
+
+/// Reads log lines and writes `id<TAB>severity<TAB>template` for each, severity as the OTLP number.
+///
+/// Like the agent, which holds records back until its next export, it reads up to `batch` lines before it writes:
+/// within a batch, all lines of a pattern carry the id that the pattern has at the batch's end. A `batch` of 1 writes
+/// each line's id at once.
+pub fn patterns_stdin(
+    reader: impl BufRead,
+    mut writer: impl Write,
+    batch: usize,
+) -> io::Result<LineStats> {
+    let mut run = Patterns::new();
+    let stats = lines::for_each(reader, |line| {
+        run.observe(line);
+        if run.held.len() >= batch.max(1) {
+            run.write(&mut writer)
+        } else {
+            Ok(())
+        }
+    })?;
+    run.write(&mut writer)?;
+    writer.flush()?;
+    Ok(stats)
+}
+
+struct Patterns {
+    table: PatternTable,
+    budget: MemoryBudget,
+    held: Vec<(PatternId, Severity)>,
+}
+
+impl Patterns {
+    fn new() -> Self {
+        Self {
+            table: PatternTable::new(Limits::default()),
+            budget: MemoryBudget::new(TABLE_BUDGET),
+            held: Vec::new(),
+        }
+    }
+
+    fn observe(&mut self, line: &[u8]) {
+        let message = Message::parse(line, Detail::Pattern);
+        let severity = message.severity;
+        let id = identify(&message, b"", |parts, hash| {
+            self.table
+                .observe_hashed(hash, parts, severity, 0, &mut self.budget)
+        });
+        self.held.push((id, severity));
+    }
+
+    fn write(&mut self, writer: &mut impl Write) -> io::Result<()> {
+        let mut templates: FxHashMap<PatternId, Arc<str>> = FxHashMap::default();
+        for (id, severity) in self.held.drain(..) {
+            let id = self.table.resolve(id);
+            let template = templates
+                .entry(id)
+                .or_insert_with(|| template_of(&self.table, id, severity));
+            writeln!(writer, "{id}\t{}\t{template}", severity.number())?;
+        }
+        self.table.take_changes();
+        self.table.take_counts();
+        Ok(())
+    }
+}
+
+fn template_of(table: &PatternTable, id: PatternId, severity: Severity) -> Arc<str> {
+    match table.template_of(id) {
+        Some(template) => template,
+        None if id == overflow_id(severity) => overflow_template(severity).into(),
+        None => Arc::from(""),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn patterns(input: &[u8], batch: usize) -> Vec<String> {
+        let mut out = Vec::new();
+        patterns_stdin(input, &mut out, batch).expect("memory does not fail");
+        String::from_utf8(out)
+            .expect("UTF-8")
+            .lines()
+            .map(str::to_owned)
+            .collect()
+    }
+
+    #[test]
+    fn text_json_and_logfmt_agree() {
+        let lines = patterns(
+            b"2026-11-25 15:04:05 WARN [main] a.b.C: disk 5 is full\n{\"level\":\"warn\",\"msg\":\"disk 7 is full\"}\nlevel=warn msg=\"disk 9 is full\"\n",
+            DEFAULT_BATCH,
+        );
+        assert_eq!(lines.len(), 3);
+        assert!(lines[0].ends_with("\t13\tdisk <*> is full"), "{}", lines[0]);
+        assert_eq!(lines[0], lines[1]);
+        assert_eq!(lines[0], lines[2]);
+    }
+
+    #[test]
+    fn earlier_lines_profit_from_later_ones() {
+        let input = b"session opened for ann\nsession opened for bob\nsession opened for eve\nsession opened for joe\nsession opened for kim\n";
+        assert!(
+            patterns(input, DEFAULT_BATCH)
+                .iter()
+                .all(|line| line.ends_with("session opened for <*>"))
+        );
+        assert!(patterns(input, 1)[0].ends_with("session opened for ann"));
+    }
+
+    proptest! {
+        #[test]
+        fn every_line_has_an_answer(input in proptest::collection::vec(prop_oneof![Just(b'\n'), any::<u8>()], 0..400)) {
+            let expected = input.split(|byte| *byte == b'\n').count() - usize::from(input.last().is_none_or(|byte| *byte == b'\n'));
+            prop_assert_eq!(patterns(&input, 3).len(), expected);
+        }
+    }
+}

@@ -1,0 +1,106 @@
+//! A logfmt scanner: a line that consists of `key=value` pairs, as Go's slog, go-kit and logrus write it.
+//! Must never take prose for pairs: every token is a pair, and one of them is a message or a level.
+
+use super::Raw;
+use crate::bytes::{is_space, run_end};
+
+/// Most pairs looked at.
+const MAX_PAIRS: usize = 512;
+
+/// Whether the line starts with a pair and names a message or a level; cheap.
+pub(crate) fn looks_like(line: &[u8]) -> bool {
+    let key = key_end(line, 0);
+    key > 0
+        && line.get(key) == Some(&b'=')
+        && [&b"msg="[..], b"message=", b"level=", b"lvl=", b"severity="]
+            .iter()
+            .any(|key| has_key(line, key))
+}
+
+fn has_key(line: &[u8], key: &[u8]) -> bool {
+    memchr::memmem::find(line, key).is_some_and(|at| at == 0 || is_space(line[at - 1]))
+}
+
+fn key_end(line: &[u8], from: usize) -> usize {
+    run_end(line, from, |byte| {
+        byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-' | b'@' | b'/')
+    })
+}
+
+/// Calls `field` with every pair; `None` if a token is no pair or there are fewer than two.
+pub(crate) fn visit<'a>(line: &'a [u8], mut field: impl FnMut(&[u8], Raw<'a>)) -> Option<()> {
+    pairs(line, &mut |_, _| {})?;
+    pairs(line, &mut field)
+}
+
+fn pairs<'a>(line: &'a [u8], field: &mut dyn FnMut(&[u8], Raw<'a>)) -> Option<()> {
+    let mut at = 0;
+    let mut count = 0;
+    while at < line.len() && count < MAX_PAIRS {
+        let key_at = run_end(line, at, is_space);
+        if key_at == line.len() {
+            break;
+        }
+        let key_stop = key_end(line, key_at);
+        if key_stop == key_at || line.get(key_stop) != Some(&b'=') {
+            return None;
+        }
+        let (value, end) = value(line, key_stop + 1)?;
+        field(&line[key_at..key_stop], value);
+        count += 1;
+        at = end;
+    }
+    (count >= 2).then_some(())
+}
+
+fn value(line: &[u8], at: usize) -> Option<(Raw<'_>, usize)> {
+    if line.get(at) == Some(&b'"') {
+        return quoted(line, at + 1);
+    }
+    let end = run_end(line, at, |byte| !is_space(byte));
+    let text = &line[at..end];
+    Some((bare(text), end))
+}
+
+fn bare(text: &[u8]) -> Raw<'_> {
+    match text {
+        b"true" => Raw::Bool(true),
+        b"false" => Raw::Bool(false),
+        b"null" | b"nil" => Raw::Null,
+        [b'-' | b'0'..=b'9', ..]
+            if text
+                .iter()
+                .skip(1)
+                .all(|byte| matches!(byte, b'0'..=b'9' | b'.')) =>
+        {
+            Raw::Number(text)
+        }
+        _ => Raw::Plain(text),
+    }
+}
+
+fn quoted(line: &[u8], start: usize) -> Option<(Raw<'_>, usize)> {
+    let mut at = start;
+    let mut escaped = false;
+    loop {
+        at += memchr::memchr2(b'"', b'\\', line.get(at..)?)?;
+        if line[at] == b'"' {
+            break;
+        }
+        escaped = true;
+        at += 2;
+    }
+    let end = at + 1;
+    if line.get(end).is_some_and(|byte| !is_space(*byte)) {
+        return None;
+    }
+    let raw = &line[start..at];
+    Some((
+        if escaped {
+            Raw::Escaped(raw)
+        } else {
+            Raw::Plain(raw)
+        },
+        end,
+    ))
+}

@@ -1,0 +1,718 @@
+//! The pattern table of one workload: exact counts for every pattern, within fixed bounds.
+//! Must never stop, lose a count, or hand out more ids than its limit plus one overflow id per severity.
+//!
+//! Hot path: hash of a message's signature → pattern. Only an unknown hash builds a template and learns.
+//! When templates merge, the old id keeps what was counted for it, an alias leads from the old id to the new one,
+//! and counts go on under the new id.
+
+use crate::merge;
+use crate::severity::Severity;
+use crate::signature::{self, HashSink};
+use crate::template::{PatternId, Template};
+use rustc_hash::FxHashMap;
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+/// Bounds of a table.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Patterns kept at one time.
+    pub patterns: usize,
+    /// Bytes of templates kept at one time.
+    pub template_bytes: usize,
+    /// A pattern unseen for this long (nanoseconds) gives way to a new one when the table is full.
+    pub idle_ns: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            patterns: 256,
+            template_bytes: 128 * 1024,
+            idle_ns: 600 * 1_000_000_000,
+        }
+    }
+}
+
+/// Memory that all tables of a node share.
+#[derive(Clone, Copy, Debug)]
+pub struct MemoryBudget {
+    left: usize,
+}
+
+impl MemoryBudget {
+    /// A budget of so many bytes.
+    pub fn new(bytes: usize) -> Self {
+        Self { left: bytes }
+    }
+
+    fn take(&mut self, bytes: usize) -> bool {
+        let enough = self.left >= bytes;
+        if enough {
+            self.left -= bytes;
+        }
+        enough
+    }
+
+    fn give_back(&mut self, bytes: usize) {
+        self.left = self.left.saturating_add(bytes);
+    }
+
+    /// Bytes not taken.
+    pub fn left(&self) -> usize {
+        self.left
+    }
+}
+
+/// What happened to the set of patterns.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// A pattern was seen for the first time.
+    New {
+        /// Its id.
+        id: PatternId,
+        /// Its template.
+        template: Arc<str>,
+        /// The severity of the message that brought it.
+        severity: Severity,
+    },
+    /// A pattern became part of another.
+    Alias {
+        /// The id no longer used.
+        old: PatternId,
+        /// The id used from now on.
+        new: PatternId,
+    },
+    /// A pattern gave way to a new one.
+    Evicted {
+        /// Its id.
+        id: PatternId,
+    },
+}
+
+/// Messages of one pattern and severity since the last time they were taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Count {
+    /// The pattern.
+    pub id: PatternId,
+    /// The severity of the messages.
+    pub severity: Severity,
+    /// How many.
+    pub messages: u64,
+}
+
+#[derive(Debug)]
+struct Pattern {
+    template: Template,
+    id: PatternId,
+    text: Arc<str>,
+    counts: Vec<(Severity, u64)>,
+    last_seen: u64,
+    /// Bytes taken from the budget.
+    taken: usize,
+}
+
+/// Most aliases and retired counts kept.
+const MAX_RETIRED: usize = 1024;
+/// Most changes kept until they are taken; older ones are dropped and counted.
+const MAX_CHANGES: usize = 2048;
+/// Largest direct-mapped cache of signature hashes.
+const MAX_CACHE: usize = 2048;
+/// First size of it.
+const MIN_CACHE: usize = 64;
+/// The bookkeeping of a pattern beside its template.
+const PATTERN_OVERHEAD: usize = 192;
+
+/// The patterns of one workload.
+#[derive(Debug)]
+pub struct PatternTable {
+    limits: Limits,
+    patterns: Vec<Option<Pattern>>,
+    live: usize,
+    template_bytes: usize,
+    /// Patterns by layout: only these can merge.
+    buckets: FxHashMap<u64, Vec<u32>>,
+    by_id: FxHashMap<PatternId, u32>,
+    /// Direct-mapped: signature hash and the pattern it belongs to.
+    cache: Vec<(u64, u32)>,
+    aliases: FxHashMap<PatternId, PatternId>,
+    alias_order: VecDeque<PatternId>,
+    overflow: Vec<(Severity, u64)>,
+    retired: Vec<Count>,
+    changes: VecDeque<Change>,
+    changes_dropped: u64,
+}
+
+const NOT_CACHED: u32 = u32::MAX;
+
+impl PatternTable {
+    /// An empty table.
+    pub fn new(limits: Limits) -> Self {
+        Self {
+            limits,
+            patterns: Vec::new(),
+            live: 0,
+            template_bytes: 0,
+            buckets: FxHashMap::default(),
+            by_id: FxHashMap::default(),
+            cache: vec![(0, NOT_CACHED); MIN_CACHE],
+            aliases: FxHashMap::default(),
+            alias_order: VecDeque::new(),
+            overflow: Vec::new(),
+            retired: Vec::new(),
+            changes: VecDeque::new(),
+            changes_dropped: 0,
+        }
+    }
+
+    /// Counts one message, given in parts (an optional logger and the text), and returns its pattern's id.
+    #[inline]
+    pub fn observe(
+        &mut self,
+        parts: &[&[u8]],
+        severity: Severity,
+        now: u64,
+        budget: &mut MemoryBudget,
+    ) -> PatternId {
+        let mut sink = HashSink::new();
+        for part in parts {
+            signature::scan(part, &mut sink);
+        }
+        self.observe_hashed(sink.hash, parts, severity, now, budget)
+    }
+
+    /// As [`Self::observe`], for a signature that was hashed already.
+    #[inline]
+    pub(crate) fn observe_hashed(
+        &mut self,
+        hash: u64,
+        parts: &[&[u8]],
+        severity: Severity,
+        now: u64,
+        budget: &mut MemoryBudget,
+    ) -> PatternId {
+        let (cached, index) = self.cache[self.cache_place(hash)];
+        if cached == hash && index != NOT_CACHED {
+            return self.count(index, severity, now);
+        }
+        self.observe_unknown(hash, parts, severity, now, budget)
+    }
+
+    fn cache_place(&self, hash: u64) -> usize {
+        (hash as usize) & (self.cache.len() - 1)
+    }
+
+    #[inline]
+    fn count(&mut self, index: u32, severity: Severity, now: u64) -> PatternId {
+        match self
+            .patterns
+            .get_mut(index as usize)
+            .and_then(Option::as_mut)
+        {
+            Some(pattern) => {
+                pattern.last_seen = now;
+                add(&mut pattern.counts, severity, 1);
+                pattern.id
+            }
+            None => self.count_overflow(severity),
+        }
+    }
+
+    fn count_overflow(&mut self, severity: Severity) -> PatternId {
+        add(&mut self.overflow, severity, 1);
+        overflow_id(severity)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn observe_unknown(
+        &mut self,
+        hash: u64,
+        parts: &[&[u8]],
+        severity: Severity,
+        now: u64,
+        budget: &mut MemoryBudget,
+    ) -> PatternId {
+        let template = Template::of(parts);
+        let index = match self.covering(&template) {
+            Some(index) => Some(index),
+            None => self.admit(template, severity, now, budget),
+        };
+        let Some(index) = index else {
+            return self.count_overflow(severity);
+        };
+        self.remember(hash, index);
+        self.count(index, severity, now)
+    }
+
+    fn template(&self, index: u32) -> Option<&Template> {
+        self.patterns
+            .get(index as usize)?
+            .as_ref()
+            .map(|pattern| &pattern.template)
+    }
+
+    fn bucket(&self, layout: u64) -> &[u32] {
+        self.buckets
+            .get(&layout)
+            .map(Vec::as_slice)
+            .unwrap_or_default()
+    }
+
+    fn covering(&self, template: &Template) -> Option<u32> {
+        self.bucket(template.layout())
+            .iter()
+            .copied()
+            .find(|index| {
+                self.template(*index)
+                    .is_some_and(|known| merge::covers(known, template))
+            })
+    }
+
+    /// Learns from a new template: it joins others or takes a place of its own; `None` if there is none left.
+    fn admit(
+        &mut self,
+        mut template: Template,
+        severity: Severity,
+        now: u64,
+        budget: &mut MemoryBudget,
+    ) -> Option<u32> {
+        let mut replaced = Vec::new();
+        while let Some(members) = self.learn(&mut template) {
+            replaced.extend(
+                members
+                    .into_iter()
+                    .filter_map(|index| self.remove(index, budget)),
+            );
+        }
+        let text: Arc<str> = template.text().into();
+        let id = PatternId::of(&text);
+        let cost = template.bytes() + text.len() + PATTERN_OVERHEAD;
+        if !self.make_room(cost, now, budget) {
+            return None;
+        }
+        let known = self.by_id.contains_key(&id) || self.aliases.contains_key(&id);
+        if !known {
+            self.push_change(Change::New {
+                id,
+                template: text.clone(),
+                severity,
+            });
+        }
+        for pattern in replaced {
+            self.retire(pattern, id);
+        }
+        Some(self.insert(Pattern {
+            template,
+            id,
+            text,
+            counts: Vec::new(),
+            last_seen: now,
+            taken: cost,
+        }))
+    }
+
+    /// One step of learning; returns the patterns that became one with `template`.
+    fn learn(&self, template: &mut Template) -> Option<Vec<u32>> {
+        let bucket = self.bucket(template.layout());
+        let (indices, known): (Vec<u32>, Vec<&Template>) = bucket
+            .iter()
+            .filter_map(|index| self.template(*index).map(|known| (*index, known)))
+            .unzip();
+        let merge = merge::learn(template, &known)?;
+        template.generalise(merge.places);
+        Some(
+            merge
+                .members
+                .into_iter()
+                .map(|member| indices[member])
+                .collect(),
+        )
+    }
+
+    fn make_room(&mut self, cost: usize, now: u64, budget: &mut MemoryBudget) -> bool {
+        let full = self.live >= self.limits.patterns
+            || self.template_bytes + cost > self.limits.template_bytes;
+        if full && !self.evict_idle(now, budget) {
+            return false;
+        }
+        budget.take(cost)
+    }
+
+    fn evict_idle(&mut self, now: u64, budget: &mut MemoryBudget) -> bool {
+        let oldest = self
+            .patterns
+            .iter()
+            .enumerate()
+            .filter_map(|(index, pattern)| {
+                pattern.as_ref().map(|pattern| (pattern.last_seen, index))
+            })
+            .min();
+        let Some((seen, index)) = oldest else {
+            return false;
+        };
+        if now.saturating_sub(seen) < self.limits.idle_ns {
+            return false;
+        }
+        let Some(pattern) = u32::try_from(index)
+            .ok()
+            .and_then(|index| self.remove(index, budget))
+        else {
+            return false;
+        };
+        self.push_change(Change::Evicted { id: pattern.id });
+        self.retire_counts(&pattern, pattern.id);
+        true
+    }
+
+    fn insert(&mut self, pattern: Pattern) -> u32 {
+        let free = self
+            .patterns
+            .iter()
+            .position(Option::is_none)
+            .unwrap_or(self.patterns.len());
+        let index = u32::try_from(free).unwrap_or(NOT_CACHED);
+        self.buckets
+            .entry(pattern.template.layout())
+            .or_default()
+            .push(index);
+        self.by_id.insert(pattern.id, index);
+        self.unalias(pattern.id);
+        self.live += 1;
+        self.template_bytes += pattern.taken;
+        if free == self.patterns.len() {
+            self.patterns.push(Some(pattern));
+        } else {
+            self.patterns[free] = Some(pattern);
+        }
+        index
+    }
+
+    fn remove(&mut self, index: u32, budget: &mut MemoryBudget) -> Option<Pattern> {
+        let pattern = self.patterns.get_mut(index as usize)?.take()?;
+        let layout = pattern.template.layout();
+        if let Some(bucket) = self.buckets.get_mut(&layout) {
+            bucket.retain(|have| *have != index);
+            if bucket.is_empty() {
+                self.buckets.remove(&layout);
+            }
+        }
+        self.by_id.remove(&pattern.id);
+        for entry in self.cache.iter_mut().filter(|entry| entry.1 == index) {
+            *entry = (0, NOT_CACHED);
+        }
+        self.live -= 1;
+        self.template_bytes -= pattern.taken;
+        budget.give_back(pattern.taken);
+        Some(pattern)
+    }
+
+    fn retire(&mut self, pattern: Pattern, new: PatternId) {
+        if pattern.id == new {
+            self.retire_counts(&pattern, new);
+            return;
+        }
+        self.retire_counts(&pattern, pattern.id);
+        self.push_change(Change::Alias {
+            old: pattern.id,
+            new,
+        });
+        if self.aliases.insert(pattern.id, new).is_none() {
+            self.alias_order.push_back(pattern.id);
+        }
+        if self.alias_order.len() > MAX_RETIRED
+            && let Some(oldest) = self.alias_order.pop_front()
+        {
+            self.aliases.remove(&oldest);
+        }
+    }
+
+    fn retire_counts(&mut self, pattern: &Pattern, id: PatternId) {
+        for (severity, messages) in pattern.counts.iter().filter(|(_, messages)| *messages > 0) {
+            if self.retired.len() < MAX_RETIRED {
+                self.retired.push(Count {
+                    id,
+                    severity: *severity,
+                    messages: *messages,
+                });
+            } else {
+                add(&mut self.overflow, *severity, *messages);
+            }
+        }
+    }
+
+    fn unalias(&mut self, id: PatternId) {
+        if self.aliases.remove(&id).is_some() {
+            self.alias_order.retain(|have| *have != id);
+        }
+    }
+
+    fn remember(&mut self, hash: u64, index: u32) {
+        if self.live * 4 > self.cache.len() && self.cache.len() < MAX_CACHE {
+            let old = std::mem::replace(&mut self.cache, vec![(0, NOT_CACHED); 0]);
+            self.cache = vec![(0, NOT_CACHED); old.len() * 2];
+            for entry in old.into_iter().filter(|entry| entry.1 != NOT_CACHED) {
+                let place = self.cache_place(entry.0);
+                self.cache[place] = entry;
+            }
+        }
+        let place = self.cache_place(hash);
+        self.cache[place] = (hash, index);
+    }
+
+    fn push_change(&mut self, change: Change) {
+        if self.changes.len() >= MAX_CHANGES {
+            self.changes.pop_front();
+            self.changes_dropped += 1;
+        }
+        self.changes.push_back(change);
+    }
+
+    /// The id that an id handed out earlier stands for now: itself, or what it was merged into.
+    pub fn resolve(&self, id: PatternId) -> PatternId {
+        let mut current = id;
+        for _ in 0..64 {
+            match self.aliases.get(&current) {
+                Some(next) => current = *next,
+                None => break,
+            }
+        }
+        current
+    }
+
+    /// The template of a current id.
+    pub fn template_of(&self, id: PatternId) -> Option<Arc<str>> {
+        let index = *self.by_id.get(&id)?;
+        self.patterns
+            .get(index as usize)?
+            .as_ref()
+            .map(|pattern| pattern.text.clone())
+    }
+
+    /// Takes the messages counted since the last call.
+    pub fn take_counts(&mut self) -> Vec<Count> {
+        let mut counts = std::mem::take(&mut self.retired);
+        for pattern in self.patterns.iter_mut().flatten() {
+            let id = pattern.id;
+            counts.extend(pattern.counts.drain(..).map(|(severity, messages)| Count {
+                id,
+                severity,
+                messages,
+            }));
+        }
+        counts.extend(self.overflow.drain(..).map(|(severity, messages)| Count {
+            id: overflow_id(severity),
+            severity,
+            messages,
+        }));
+        counts
+    }
+
+    /// Takes what happened to the set of patterns since the last call.
+    pub fn take_changes(&mut self) -> Vec<Change> {
+        self.changes.drain(..).collect()
+    }
+
+    /// Changes that were never taken and had to give way.
+    pub fn changes_dropped(&self) -> u64 {
+        self.changes_dropped
+    }
+
+    /// Patterns in the table.
+    pub fn len(&self) -> usize {
+        self.live
+    }
+
+    /// Whether the table is empty.
+    pub fn is_empty(&self) -> bool {
+        self.live == 0
+    }
+
+    /// Bytes held.
+    pub fn memory(&self) -> usize {
+        self.template_bytes
+            + self.cache.len() * size_of::<(u64, u32)>()
+            + self.aliases.len() * 40
+            + self.retired.len() * size_of::<Count>()
+            + self
+                .changes
+                .iter()
+                .map(|change| {
+                    size_of::<Change>()
+                        + if let Change::New { template, .. } = change {
+                            template.len()
+                        } else {
+                            0
+                        }
+                })
+                .sum::<usize>()
+    }
+}
+
+/// Adds to the count of a severity.
+fn add(counts: &mut Vec<(Severity, u64)>, severity: Severity, messages: u64) {
+    match counts.iter_mut().find(|(have, _)| *have == severity) {
+        Some((_, count)) => *count += messages,
+        None => counts.push((severity, messages)),
+    }
+}
+
+/// The template of what finds no place in the table, one for each severity.
+pub fn overflow_template(severity: Severity) -> String {
+    format!("<other patterns of severity {}>", severity.number())
+}
+
+/// The id of what finds no place in the table.
+pub fn overflow_id(severity: Severity) -> PatternId {
+    PatternId::of(&overflow_template(severity))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::collections::{BTreeMap, BTreeSet};
+
+    fn table() -> (PatternTable, MemoryBudget) {
+        (
+            PatternTable::new(Limits::default()),
+            MemoryBudget::new(1 << 20),
+        )
+    }
+
+    fn word(mut number: u64) -> String {
+        let mut out = String::new();
+        loop {
+            out.push(char::from(b'a' + (number % 26) as u8));
+            number /= 26;
+            if number == 0 {
+                return out + "q";
+            }
+        }
+    }
+
+    fn final_ids(messages: &[String]) -> BTreeMap<String, PatternId> {
+        let (mut table, mut budget) = table();
+        let ids: Vec<PatternId> = messages
+            .iter()
+            .map(|message| table.observe(&[message.as_bytes()], Severity::INFO, 0, &mut budget))
+            .collect();
+        messages
+            .iter()
+            .cloned()
+            .zip(ids.into_iter().map(|id| table.resolve(id)))
+            .collect()
+    }
+
+    #[test]
+    fn flood_of_random_words_gives_limit_plus_one_ids() {
+        let (mut table, mut budget) = table();
+        let mut ids = BTreeSet::new();
+        for n in 0..5_000u64 {
+            let message = (0..6)
+                .map(|k| word(crate::hash::mix(n, k) >> 20))
+                .collect::<Vec<_>>()
+                .join(" ");
+            ids.insert(table.observe(&[message.as_bytes()], Severity::INFO, n, &mut budget));
+        }
+        assert_eq!(ids.len(), 257);
+        assert_eq!(
+            table
+                .take_counts()
+                .iter()
+                .map(|count| count.messages)
+                .sum::<u64>(),
+            5_000
+        );
+        assert!(table.memory() <= 256 * 1024, "{}", table.memory());
+    }
+
+    #[test]
+    fn two_variable_pattern_is_one_id() {
+        let messages: Vec<String> = (0..2_000u64)
+            .map(|n| {
+                format!(
+                    "user {} logged in from terminal {}",
+                    word(crate::hash::mix(n, 1) >> 30),
+                    word(crate::hash::mix(n, 2) >> 30)
+                )
+            })
+            .collect();
+        let ids: BTreeSet<PatternId> = final_ids(&messages).into_values().collect();
+        assert_eq!(ids.len(), 1);
+        assert_eq!(
+            ids.first(),
+            Some(&PatternId::of("user <*> logged in from terminal <*>"))
+        );
+    }
+
+    #[test]
+    fn counts_stay_exact_over_merges() {
+        let (mut table, mut budget) = table();
+        for name in ["ann", "bob", "eve", "joe", "kim", "lee", "max"] {
+            for _ in 0..3 {
+                table.observe(
+                    &[format!("session opened for user {name}").as_bytes()],
+                    Severity::WARN,
+                    0,
+                    &mut budget,
+                );
+            }
+        }
+        let counts = table.take_counts();
+        assert_eq!(counts.iter().map(|count| count.messages).sum::<u64>(), 21);
+        assert_eq!(table.len(), 1);
+        let changes = table.take_changes();
+        assert!(changes.iter().any(|change| matches!(change, Change::Alias { new, .. } if *new == PatternId::of("session opened for user <*>"))));
+    }
+
+    #[test]
+    fn idle_patterns_give_way() {
+        let mut table = PatternTable::new(Limits {
+            patterns: 2,
+            ..Limits::default()
+        });
+        let mut budget = MemoryBudget::new(1 << 20);
+        table.observe(&[b"alpha beta"], Severity::INFO, 0, &mut budget);
+        table.observe(&[b"gamma delta"], Severity::INFO, 1, &mut budget);
+        assert_eq!(
+            table.observe(&[b"other text"], Severity::INFO, 2, &mut budget),
+            overflow_id(Severity::INFO)
+        );
+        let late = Limits::default().idle_ns + 10;
+        assert_eq!(
+            table.observe(&[b"other text"], Severity::INFO, late, &mut budget),
+            PatternId::of("other text")
+        );
+        assert!(table.take_changes().contains(&Change::Evicted {
+            id: PatternId::of("alpha beta")
+        }));
+    }
+
+    #[test]
+    fn node_budget_is_a_hard_cap() {
+        let mut table = PatternTable::new(Limits::default());
+        let mut budget = MemoryBudget::new(600);
+        table.observe(&[b"alpha beta"], Severity::INFO, 0, &mut budget);
+        assert_eq!(
+            table.observe(&[b"gamma delta epsilon"], Severity::INFO, 0, &mut budget),
+            overflow_id(Severity::INFO)
+        );
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+        #[test]
+        fn final_ids_do_not_depend_on_order(seed in any::<u64>()) {
+            let forms = ["user X logged in from Y", "service X started", "cannot open file X because of Y", "X is a good server name", "link up"];
+            let mut messages: Vec<String> = (0..200u64).map(|n| {
+                let r = crate::hash::mix(seed, n);
+                let form = forms[(r % 5) as usize];
+                form.replace('X', &word(r >> 8 & 0x1f)).replace('Y', &word(r >> 16 & 0x3ff))
+            }).collect();
+            let forward = final_ids(&messages);
+            messages.sort_by_key(|message| crate::hash::mix_bytes(seed, message.as_bytes()));
+            prop_assert_eq!(forward, final_ids(&messages));
+        }
+    }
+}

@@ -1,0 +1,210 @@
+//! A signature kept for learning: the words of a message, the punctuation between them, and which places vary.
+//! Must stay a pure function of the message: its text is what ids are hashes of.
+
+use crate::hash;
+use crate::signature::{self, PLACEHOLDER, Sink};
+use std::fmt;
+
+/// A pattern's identity: the hash of its template, the same on every node and after every restart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PatternId(u64);
+
+impl PatternId {
+    /// The id of a template.
+    pub fn of(template: &str) -> Self {
+        Self(hash::of(template.as_bytes()))
+    }
+
+    /// The id as a number.
+    pub fn as_u64(self) -> u64 {
+        self.0
+    }
+}
+
+impl fmt::Display for PatternId {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{:016x}", self.0)
+    }
+}
+
+/// One place of a template.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Slot {
+    /// A constant word, by its hash.
+    Word(u64),
+    /// A variable that the message's form shows.
+    Variable,
+    /// A word that was learned to vary.
+    Learned,
+}
+
+/// Longest template kept; a longer message ends in a placeholder.
+const MAX_TEXT: usize = 768;
+
+/// A message's parts: `slots[i]` stands behind `glue` i, and the last glue ends the message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Template {
+    slots: Box<[Slot]>,
+    /// For each slot, the end of its glue and the end of its word in `text`.
+    ends: Box<[(u16, u16)]>,
+    text: Box<[u8]>,
+    layout: u64,
+}
+
+impl Template {
+    /// The template of the parts, joined by `: `, before anything is learned.
+    pub(crate) fn of(parts: &[&[u8]]) -> Self {
+        let mut builder = Builder::default();
+        for (index, part) in parts.iter().enumerate() {
+            if index > 0 {
+                builder.glue(b": ");
+            }
+            signature::scan(part, &mut builder);
+        }
+        builder.finish()
+    }
+
+    pub(crate) fn slots(&self) -> &[Slot] {
+        &self.slots
+    }
+
+    /// Equal for templates that differ in words only.
+    pub(crate) fn layout(&self) -> u64 {
+        self.layout
+    }
+
+    /// The constant words that remain.
+    pub(crate) fn words(&self) -> usize {
+        self.slots
+            .iter()
+            .filter(|slot| matches!(slot, Slot::Word(_)))
+            .count()
+    }
+
+    /// Whether the word at `index` is written in capitals: the convention for states and enumerations.
+    pub(crate) fn is_capitals(&self, index: usize) -> bool {
+        let word = self.word_text(index);
+        word.len() > 1
+            && word.iter().all(|byte| !byte.is_ascii_lowercase())
+            && word.iter().any(u8::is_ascii_uppercase)
+    }
+
+    /// Whether the word at `index` has the form of an identifier rather than of prose.
+    pub(crate) fn is_identifier(&self, index: usize) -> bool {
+        let word = self.word_text(index);
+        let inner_capital = word
+            .windows(2)
+            .any(|pair| pair[0].is_ascii_lowercase() && pair[1].is_ascii_uppercase());
+        inner_capital
+            || word
+                .iter()
+                .any(|byte| matches!(byte, b'_' | b'-' | b'/' | b'$' | b'#'))
+    }
+
+    fn word_text(&self, index: usize) -> &[u8] {
+        let (glue_end, end) = self.ends[index];
+        &self.text[usize::from(glue_end)..usize::from(end)]
+    }
+
+    /// This template with the slots at `places` learned to vary, and what `other` has learned.
+    pub(crate) fn generalise(&mut self, places: impl IntoIterator<Item = usize>) {
+        for place in places {
+            if let Some(slot @ Slot::Word(_)) = self.slots.get_mut(place) {
+                *slot = Slot::Learned;
+            }
+        }
+    }
+
+    /// The bytes held, for memory accounting.
+    pub(crate) fn bytes(&self) -> usize {
+        size_of::<Self>()
+            + self.slots.len() * (size_of::<Slot>() + size_of::<(u16, u16)>())
+            + self.text.len()
+    }
+
+    /// The canonical text; runs of placeholders are one.
+    pub(crate) fn text(&self) -> String {
+        let mut out: Vec<u8> = Vec::with_capacity(self.text.len() + 8);
+        let mut from = 0usize;
+        let mut after_variable = false;
+        for (slot, (glue_end, end)) in self.slots.iter().zip(&self.ends) {
+            let glue = &self.text[from..usize::from(*glue_end)];
+            let word = &self.text[usize::from(*glue_end)..usize::from(*end)];
+            from = usize::from(*end);
+            let variable = !matches!(slot, Slot::Word(_));
+            if variable
+                && after_variable
+                && matches!(glue, b" " | b"" | b"-" | b", " | b"," | b" - ")
+            {
+                continue;
+            }
+            out.extend_from_slice(glue);
+            out.extend_from_slice(if variable {
+                PLACEHOLDER.as_bytes()
+            } else {
+                word
+            });
+            after_variable = variable;
+        }
+        out.extend_from_slice(&self.text[from..]);
+        String::from_utf8_lossy(&out).into_owned()
+    }
+}
+
+#[derive(Default)]
+struct Builder {
+    slots: Vec<Slot>,
+    ends: Vec<(u16, u16)>,
+    text: Vec<u8>,
+    glue_end: usize,
+    layout: u64,
+    full: bool,
+}
+
+impl Builder {
+    fn place(&mut self, slot: Slot, word: &[u8]) {
+        if self.full {
+            return;
+        }
+        let glue_end = self.text.len();
+        self.full = glue_end + word.len() > MAX_TEXT;
+        let (slot, word) = if self.full {
+            (Slot::Variable, &b""[..])
+        } else {
+            (slot, word)
+        };
+        self.text.extend_from_slice(word);
+        let end = u16::try_from(self.text.len()).unwrap_or(u16::MAX);
+        self.slots.push(slot);
+        self.ends
+            .push((u16::try_from(glue_end).unwrap_or(u16::MAX), end));
+        self.layout = hash::mix(self.layout, u64::from(slot == Slot::Variable));
+    }
+
+    fn finish(self) -> Template {
+        Template {
+            slots: self.slots.into_boxed_slice(),
+            ends: self.ends.into_boxed_slice(),
+            text: self.text.into_boxed_slice(),
+            layout: self.layout,
+        }
+    }
+}
+
+impl Sink for Builder {
+    fn glue(&mut self, glue: &[u8]) {
+        if !self.full {
+            self.text.extend_from_slice(glue);
+            self.layout = hash::mix_bytes(self.layout, glue);
+            self.glue_end = self.text.len();
+        }
+    }
+
+    fn word(&mut self, word: &[u8]) {
+        self.place(Slot::Word(hash::of(word)), word);
+    }
+
+    fn variable(&mut self) {
+        self.place(Slot::Variable, b"");
+    }
+}

@@ -1,1 +1,3 @@
 //! Remora.
+
+pub mod entity;

@@ -1,0 +1,19 @@
+//! Who is behind a process, a cgroup or a socket: container, unit, pod or plain program, with one OTLP Resource each.
+//!
+//! Nothing here may make the event path wait: lookups read published tables, and workers fill those from `/proc`, cgroups
+//! and container runtimes. What is not known is said to be unknown, never guessed.
+
+pub mod cgroup;
+pub mod cgroup_id;
+pub mod container;
+pub mod host;
+pub mod image;
+pub mod interpreter;
+pub mod process;
+mod read;
+pub mod service_name;
+pub mod sockets;
+pub mod workload;
+
+#[cfg(test)]
+mod fixture;

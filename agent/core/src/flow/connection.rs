@@ -8,10 +8,12 @@ use crate::proto::{Cx, Descriptor, End, Input, Mark, Options, Parser, Step, Stop
 
 /// Bytes of one direction that may wait for a parser: a message head of 64 KiB and the segment that completes it.
 pub(super) const BUFFER_LIMIT: usize = 80 * 1024;
-/// Bytes of each direction that classification looks at.
-const SAMPLE_LIMIT: usize = 4 * 1024;
-/// Segments after which an unclassified connection is left alone.
+/// Segments after which an unclassified connection is left alone, if they carried [`SAMPLE_BYTES`] too.
 const SAMPLE_SEGMENTS: u32 = 8;
+/// Bytes of both directions together that are enough to classify, however many segments they came in.
+const SAMPLE_BYTES: usize = 2 * 1024;
+/// Places at which a connection that was joined midway is judged anew before it is left alone.
+const SAMPLE_PLACES: u32 = 32;
 
 /// What the connection's parser works with for one call.
 pub(super) struct Tools<'a> {
@@ -26,12 +28,20 @@ enum State {
     Unclassified {
         segments: u32,
         egress_first: bool,
+        /// Places of a connection joined midway that fitted nothing.
+        places: u32,
     },
     Parsing {
         descriptor: &'static Descriptor,
         parser: Box<dyn Parser>,
     },
     Opaque,
+}
+
+impl State {
+    fn unclassified(places: u32, first: Direction) -> Self {
+        State::Unclassified { segments: 0, egress_first: first == Direction::Egress, places }
+    }
 }
 
 /// Bytes of one direction in front of the parser.
@@ -81,7 +91,7 @@ impl Connection {
             info,
             streams: Default::default(),
             lanes: Default::default(),
-            state: State::Unclassified { segments: 0, egress_first: true },
+            state: State::unclassified(0, Direction::Egress),
             refused: 0,
             amounts: None,
         }
@@ -187,7 +197,7 @@ impl Connection {
             lane.offset = at;
         }
         lane.append(bytes, mark);
-        if let State::Unclassified { segments, egress_first } = &mut self.state {
+        if let State::Unclassified { segments, egress_first, .. } = &mut self.state {
             *segments += 1;
             if none {
                 *egress_first = direction == Direction::Egress;
@@ -197,14 +207,15 @@ impl Connection {
     }
 
     fn decide(&mut self, over: bool, tools: &mut Tools<'_>) {
-        let State::Unclassified { segments, egress_first } = self.state else { return };
+        let State::Unclassified { segments, egress_first, places } = self.state else { return };
         let [egress, ingress] = &self.lanes;
-        let last = over || segments >= SAMPLE_SEGMENTS || egress.bytes.len() >= BUFFER_LIMIT || ingress.bytes.len() >= BUFFER_LIMIT;
-        let clip = |lane: &Lane| lane.bytes.len().min(SAMPLE_LIMIT);
+        let is_full = egress.bytes.len() >= BUFFER_LIMIT || ingress.bytes.len() >= BUFFER_LIMIT;
+        let is_enough = segments >= SAMPLE_SEGMENTS && egress.bytes.len() + ingress.bytes.len() >= SAMPLE_BYTES;
+        let last = over || is_full || is_enough;
         let opening = Opening {
             transport: self.info.transport,
-            egress: &egress.bytes[..clip(egress)],
-            ingress: &ingress.bytes[..clip(ingress)],
+            egress: &egress.bytes,
+            ingress: &ingress.bytes,
             role: self.info.role,
             local_port: self.info.local.port(),
             remote_port: self.info.remote.port(),
@@ -220,9 +231,19 @@ impl Connection {
                 let midway = opening.midway;
                 self.start(descriptor, midway, egress_first, tools);
             }
+            // In the middle of a message nothing fits; the start of another one may.
+            Verdict::Nothing if opening.midway && !over && places < SAMPLE_PLACES => self.elsewhere(places + 1),
             Verdict::Nothing => self.opaque(tools),
             Verdict::Wait => {}
         }
+    }
+
+    /// Judges by what comes from here on.
+    fn elsewhere(&mut self, places: u32) {
+        for lane in &mut self.lanes {
+            lane.clear_to(lane.offset + lane.bytes.len() as u64);
+        }
+        self.state = State::unclassified(places, Direction::Egress);
     }
 
     fn start(&mut self, descriptor: &'static Descriptor, midway: bool, egress_first: bool, tools: &mut Tools<'_>) {
@@ -314,6 +335,7 @@ impl Connection {
                     self.lanes[index(direction)].offset += n as u64;
                 }
                 Step::Skip(n) => {
+                    let n = n.max(1);
                     let now = usize::try_from(n).unwrap_or(usize::MAX).min(left);
                     done += now;
                     let lane = &mut self.lanes[index(direction)];
@@ -345,7 +367,7 @@ impl Connection {
                     self.refused |= 1 << at;
                 }
                 self.with_parser(tools, |parser, _, cx| parser.closed(Close::Unobserved, cx.conn.opened, cx));
-                self.state = State::Unclassified { segments: 0, egress_first: direction == Direction::Egress };
+                self.state = State::unclassified(0, direction);
                 // Another protocol is judged by the bytes that come from here on.
                 let lane = &mut self.lanes[index(direction)];
                 let offset = lane.offset;
@@ -364,7 +386,13 @@ impl Connection {
                 let lane = &mut self.lanes[index(direction)];
                 lane.bytes.extend_from_slice(rest);
                 lane.marks.extend_from_slice(marks);
+                let other = match direction {
+                    Direction::Egress => Direction::Ingress,
+                    Direction::Ingress => Direction::Egress,
+                };
+                self.lanes[index(other)].skip = 0;
                 self.run(direction, tools);
+                self.run(other, tools);
                 None
             }
         }

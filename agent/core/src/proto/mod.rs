@@ -22,7 +22,10 @@
 //! hole (`Talk::lose`), and compare `Outcome::brief` or `Outcome::full`.
 
 mod context;
+mod http;
+mod http1;
 mod input;
+mod url;
 
 pub use context::{Cx, Options};
 pub use input::{Input, Mark};
@@ -31,7 +34,7 @@ use crate::flow::Capture;
 use crate::model::{Close, Family, Mono, Transport};
 
 /// All protocols, in the order in which equal evidence is settled.
-pub static TABLE: &[&Descriptor] = &[];
+pub static TABLE: &[&Descriptor] = &[&http1::DESCRIPTOR];
 
 /// An end of a connection, by its part in the protocol: requests come from the client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -1,0 +1,203 @@
+//! What HTTP of any version says on an exchange: attributes by the semantic conventions 1.44 for each role, status and
+//! error rules. The framing of messages belongs to the parsers of the versions.
+
+use super::url::{Url, host_and_port, write_authority, write_query, write_text};
+use super::{Cx, End};
+use crate::flow::Loss;
+use crate::model::semconv as s;
+use crate::model::{Exchange, Key, Role, TraceContext};
+
+/// A request, as its head tells it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Request<'a> {
+    /// Method token.
+    pub(crate) method: &'a [u8],
+    /// Scheme of the connection; a target with its own wins.
+    pub(crate) scheme: &'static str,
+    /// `Host` field or `:authority`.
+    pub(crate) authority: Option<&'a [u8]>,
+    /// Target in any of its four forms.
+    pub(crate) target: &'a [u8],
+    /// `network.protocol.version`.
+    pub(crate) version: &'static str,
+    /// `User-Agent`.
+    pub(crate) user_agent: Option<&'a [u8]>,
+}
+
+/// Methods with a value of their own (RFC 9110, RFC 5789, QUERY); they are case-sensitive.
+const METHODS: [&str; 10] = ["GET", "POST", "PUT", "DELETE", "HEAD", "OPTIONS", "PATCH", "CONNECT", "TRACE", "QUERY"];
+
+/// Sets the attributes of a request.
+pub(crate) fn request(exchange: &mut Exchange, request: &Request<'_>, cx: &mut Cx<'_>) {
+    method(exchange, request.method);
+    let url = match request.target {
+        b"*" => Url::default(),
+        target if request.method == b"CONNECT" => Url { authority: Some(target), ..Url::default() },
+        target => Url::parse(target),
+    };
+    let authority = url.authority.or(request.authority).filter(|authority| (1..=MAX_AUTHORITY).contains(&authority.len()));
+    let parts = Parts { request, url, authority };
+    match cx.role() {
+        Role::Client => parts.client(exchange, cx),
+        Role::Server => parts.server(exchange, cx),
+    }
+    parts.server_address(exchange, cx);
+    exchange.attrs.set_static(s::NETWORK_PROTOCOL_VERSION, request.version);
+}
+
+struct Parts<'a> {
+    request: &'a Request<'a>,
+    url: Url<'a>,
+    authority: Option<&'a [u8]>,
+}
+
+impl Parts<'_> {
+    fn client(&self, exchange: &mut Exchange, cx: &mut Cx<'_>) {
+        if self.request.method == b"CONNECT" {
+            return;
+        }
+        let limit = cx.options.text_limit;
+        let (path, query, cut) = self.within(limit);
+        let conn = cx.conn;
+        exchange.attrs.set_with(s::URL_FULL, |out| {
+            self.write_scheme(out);
+            out.push_str("://");
+            match (self.authority, conn.server()) {
+                (Some(authority), _) => write_authority(out, authority),
+                (None, Some(address)) => write_display(out, address),
+                (None, None) => {}
+            }
+            write_text(out, path);
+            if let Some(query) = query {
+                out.push('?');
+                write_query(out, query);
+            }
+        });
+        note_cut(exchange, cut, cx);
+    }
+
+    fn server(&self, exchange: &mut Exchange, cx: &mut Cx<'_>) {
+        let (path, query, cut) = self.within(cx.options.text_limit);
+        let path = if self.request.target == b"*" { b"*" } else { path };
+        exchange.attrs.set_bytes(s::URL_PATH, path);
+        exchange.attrs.set_with(s::URL_SCHEME, |out| self.write_scheme(out));
+        if let Some(query) = query.filter(|query| !query.is_empty()) {
+            exchange.attrs.set_with(s::URL_QUERY, |out| write_query(out, query));
+        }
+        note_cut(exchange, cut, cx);
+        exchange.attrs.set_with(s::CLIENT_ADDRESS, |out| write_display(out, cx.conn.remote.ip()));
+        if let Some(agent) = self.request.user_agent {
+            set_clipped(exchange, s::USER_AGENT_ORIGINAL, agent, cx);
+        }
+    }
+
+    fn server_address(&self, exchange: &mut Exchange, cx: &Cx<'_>) {
+        match (self.authority, cx.conn.server()) {
+            (Some(authority), _) => {
+                let (host, port) = host_and_port(authority);
+                exchange.attrs.set_bytes(s::SERVER_ADDRESS, &host[..host.len().min(MAX_HOST)]);
+                if let Some(port) = port.or(self.default_port()) {
+                    exchange.attrs.set_int(s::SERVER_PORT, i64::from(port));
+                }
+            }
+            (None, Some(address)) => {
+                exchange.attrs.set_with(s::SERVER_ADDRESS, |out| write_display(out, address.ip()));
+                exchange.attrs.set_int(s::SERVER_PORT, i64::from(address.port()));
+            }
+            (None, None) => {}
+        }
+    }
+
+    fn default_port(&self) -> Option<u16> {
+        let scheme = self.url.scheme.unwrap_or(self.request.scheme.as_bytes());
+        [(&b"http"[..], 80), (b"https", 443), (b"ws", 80), (b"wss", 443)]
+            .into_iter()
+            .find_map(|(name, port)| scheme.eq_ignore_ascii_case(name).then_some(port))
+    }
+
+    fn write_scheme(&self, out: &mut String) {
+        match self.url.scheme {
+            Some(scheme) => scheme.iter().for_each(|byte| out.push(char::from(byte.to_ascii_lowercase()))),
+            None => out.push_str(self.request.scheme),
+        }
+    }
+
+    /// Path and query, cut to `limit` bytes together.
+    fn within(&self, limit: usize) -> (&[u8], Option<&[u8]>, bool) {
+        let Url { path, query, .. } = self.url;
+        if path.len() > limit {
+            return (&path[..limit], None, true);
+        }
+        let left = limit - path.len();
+        match query {
+            // A key that lost its value's end is still redacted; a key that lost its own end may not be.
+            Some(query) if query.len() > left => (path, memchr::memrchr(b'&', &query[..left]).map(|end| &query[..end]), true),
+            _ => (path, query, false),
+        }
+    }
+}
+
+/// Longest authority that is taken for one.
+const MAX_AUTHORITY: usize = 1024;
+/// Longest host name that is kept (RFC 1035 allows 255 bytes).
+const MAX_HOST: usize = 255;
+
+fn method(exchange: &mut Exchange, method: &[u8]) {
+    match METHODS.iter().find(|known| known.as_bytes() == method) {
+        Some(known) => exchange.attrs.set_static(s::HTTP_REQUEST_METHOD, known),
+        None => {
+            exchange.attrs.set_static(s::HTTP_REQUEST_METHOD, "_OTHER");
+            exchange.attrs.set_bytes(s::HTTP_REQUEST_METHOD_ORIGINAL, method);
+        }
+    }
+}
+
+fn note_cut(exchange: &mut Exchange, cut: bool, cx: &mut Cx<'_>) {
+    if cut {
+        exchange.completeness.request_cut = true;
+        cx.count(Loss::Text, 1);
+    }
+}
+
+fn set_clipped(exchange: &mut Exchange, key: Key, value: &[u8], cx: &mut Cx<'_>) {
+    let limit = cx.options.text_limit;
+    if value.len() > limit {
+        cx.count(Loss::Text, 1);
+    }
+    exchange.attrs.set_bytes(key, &value[..value.len().min(limit)]);
+}
+
+fn write_display(out: &mut String, value: impl std::fmt::Display) {
+    use std::fmt::Write;
+    // Writing to a string cannot fail.
+    let _ = write!(out, "{value}");
+}
+
+/// Reads W3C Trace Context fields (a `tracestate` in several fields is joined in order).
+pub(crate) fn trace_context<'a>(exchange: &mut Exchange, traceparent: Option<&[u8]>, tracestate: impl Iterator<Item = &'a [u8]>) {
+    exchange.context = traceparent.and_then(TraceContext::parse);
+    if exchange.context.is_none() {
+        return;
+    }
+    for member in tracestate.filter(|member| !member.is_empty()) {
+        if exchange.trace_state.len() + member.len() >= MAX_TRACE_STATE {
+            break;
+        }
+        if !exchange.trace_state.is_empty() {
+            exchange.trace_state.push(',');
+        }
+        write_text(&mut exchange.trace_state, member);
+    }
+}
+
+/// Longest `tracestate` that is passed on (W3C Trace Context §3.3.1.5 asks for at least 512).
+const MAX_TRACE_STATE: usize = 2048;
+
+/// Sets the status of the final response, and the error where it is one for the observed role.
+pub(crate) fn status(exchange: &mut Exchange, code: u16, cx: &Cx<'_>) {
+    exchange.attrs.set_int(s::HTTP_RESPONSE_STATUS_CODE, i64::from(code));
+    let first_error = if cx.observes(End::Client) { 400 } else { 500 };
+    if code >= first_error {
+        exchange.error = Some(code.to_string());
+    }
+}

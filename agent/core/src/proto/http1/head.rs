@@ -1,0 +1,420 @@
+//! Start lines and header sections (RFC 9112 §2 to §5): bytes in, borrowed parts out.
+//!
+//! Only what telemetry needs is kept. Nothing here knows where in a connection it is, and nothing is guessed: what
+//! breaks the grammar of a start line is no head, what breaks the grammar of a field line is counted.
+
+use memchr::memchr;
+
+/// What came of looking at bytes that may go on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Parsed<T> {
+    /// Fits so far; the end was not reached.
+    More,
+    /// Breaks the grammar.
+    Bad,
+    /// Complete.
+    Is(T),
+}
+
+/// `method SP request-target SP HTTP-version` (RFC 9112 §3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct RequestLine<'a> {
+    pub(super) method: &'a [u8],
+    pub(super) target: &'a [u8],
+    pub(super) version: &'static str,
+}
+
+/// `HTTP-version SP status-code SP [reason-phrase]` (RFC 9112 §4).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct StatusLine {
+    pub(super) code: u16,
+    pub(super) version: &'static str,
+}
+
+/// What the `Content-Length` fields say together (RFC 9110 §8.6).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Length {
+    #[default]
+    Absent,
+    Is(u64),
+    /// Not a number, or two different ones.
+    Bad,
+}
+
+/// The last transfer coding (RFC 9112 §6.1).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Coding {
+    #[default]
+    Absent,
+    Chunked,
+    Other,
+}
+
+/// The fields that matter.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Fields<'a> {
+    pub(super) host: Option<&'a [u8]>,
+    pub(super) user_agent: Option<&'a [u8]>,
+    pub(super) traceparent: Option<&'a [u8]>,
+    /// `tracestate` fields in order; empty where there are fewer.
+    pub(super) tracestate: [&'a [u8]; 4],
+    pub(super) upgrade: Option<&'a [u8]>,
+    pub(super) length: Length,
+    pub(super) coding: Coding,
+    /// Lines that are no fields.
+    pub(super) bad: u32,
+}
+
+/// A start line with its header section.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Head<'a, L> {
+    pub(super) line: L,
+    pub(super) fields: Fields<'a>,
+    /// Length of all of it, the empty line included.
+    pub(super) len: usize,
+}
+
+/// Reads a request's head at the start of `bytes`.
+pub(super) fn request(bytes: &[u8]) -> Parsed<Head<'_, RequestLine<'_>>> {
+    with_fields(bytes, request_line(bytes))
+}
+
+/// Reads a response's head at the start of `bytes`.
+pub(super) fn response(bytes: &[u8]) -> Parsed<Head<'_, StatusLine>> {
+    with_fields(bytes, status_line(bytes))
+}
+
+fn with_fields<L>(bytes: &[u8], line: Parsed<(L, usize)>) -> Parsed<Head<'_, L>> {
+    match line {
+        Parsed::More => Parsed::More,
+        Parsed::Bad => Parsed::Bad,
+        Parsed::Is((line, at)) => match fields(bytes, at) {
+            (fields, Some(len)) => Parsed::Is(Head { line, fields, len }),
+            (_, None) => Parsed::More,
+        },
+    }
+}
+
+/// Reads a request line; the number is its length with its line end.
+pub(super) fn request_line(bytes: &[u8]) -> Parsed<(RequestLine<'_>, usize)> {
+    let Some((line, len)) = line(bytes, 0) else { return request_line_start(bytes) };
+    let Some(first) = memchr(b' ', line) else { return Parsed::Bad };
+    let (method, rest) = (&line[..first], &line[first + 1..]);
+    let Some(version_at) = rest.len().checked_sub(8) else { return Parsed::Bad };
+    let (target, version) = rest.split_at(version_at);
+    let (Some(target), Some(version)) = (target.strip_suffix(b" "), version_of(version)) else { return Parsed::Bad };
+    if !is_token(method) || !is_target(method, target) {
+        return Parsed::Bad;
+    }
+    Parsed::Is((RequestLine { method, target, version }, len))
+}
+
+/// Whether bytes without a line end may become a request line.
+fn request_line_start(bytes: &[u8]) -> Parsed<(RequestLine<'_>, usize)> {
+    let mut words = bytes.splitn(3, |&byte| byte == b' ');
+    let fits = match (words.next(), words.next(), words.next()) {
+        (Some(method), None, None) => method.len() <= MAX_METHOD && method.iter().all(|&byte| is_token_byte(byte)),
+        (Some(method), Some(target), None) => is_token(method) && may_be_target(target),
+        (Some(method), Some(target), Some(version)) => {
+            let version = version.strip_suffix(b"\r").unwrap_or(version);
+            let start = version.len().min(7);
+            is_token(method) && is_target(method, target) && version.len() <= 8 && b"HTTP/1."[..start] == version[..start]
+        }
+        _ => false,
+    };
+    if fits { Parsed::More } else { Parsed::Bad }
+}
+
+/// Whether `bytes`, the start of a request line, hold a well-known method and a path that no other text protocol's
+/// command has room for.
+pub(super) fn is_long_target(bytes: &[u8]) -> bool {
+    const METHODS: [&[u8]; 7] = [b"GET /", b"POST /", b"PUT /", b"DELETE /", b"HEAD /", b"PATCH /", b"OPTIONS /"];
+    bytes.len() >= 512 && METHODS.iter().any(|method| bytes.starts_with(method))
+}
+
+/// The start of a request line that was cut: its method, and its target as far as it goes.
+pub(super) fn cut_request_line(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+    if memchr(b'\n', bytes).is_some() || request_line_start(bytes) != Parsed::More {
+        return None;
+    }
+    let mut words = bytes.splitn(3, |&byte| byte == b' ');
+    Some((words.next()?, words.next()?))
+}
+
+/// Reads a status line; the number is its length with its line end.
+pub(super) fn status_line(bytes: &[u8]) -> Parsed<(StatusLine, usize)> {
+    let Some((line, len)) = line(bytes, 0) else {
+        let start = bytes.len().min(7);
+        let fits = b"HTTP/1."[..start] == bytes[..start] && bytes.len() <= MAX_STATUS_LINE;
+        return if fits { Parsed::More } else { Parsed::Bad };
+    };
+    let Some((version, rest)) = line.split_at_checked(8) else { return Parsed::Bad };
+    let (Some(version), [b' ', a @ b'1'..=b'9', b @ b'0'..=b'9', c @ b'0'..=b'9', reason @ ..]) = (version_of(version), rest) else {
+        return Parsed::Bad;
+    };
+    if !reason.is_empty() && reason[0] != b' ' {
+        return Parsed::Bad;
+    }
+    let digit = |byte: &u8| u16::from(byte - b'0');
+    Parsed::Is((StatusLine { code: digit(a) * 100 + digit(b) * 10 + digit(c), version }, len))
+}
+
+/// Whether an empty line ends in `bytes` at `from` or later: the cheap question before a head is parsed again.
+pub(super) fn has_empty_line(bytes: &[u8], from: usize) -> bool {
+    let mut at = from.saturating_sub(3);
+    while let Some(newline) = bytes.get(at..).and_then(|rest| memchr(b'\n', rest)) {
+        at += newline + 1;
+        if matches!(bytes.get(at..), Some([b'\n', ..] | [b'\r', b'\n', ..])) {
+            return true;
+        }
+    }
+    false
+}
+
+/// Reads field lines from `at` on, to the empty line if that is there: then its end is given too.
+pub(super) fn fields(bytes: &[u8], mut at: usize) -> (Fields<'_>, Option<usize>) {
+    let mut fields = Fields::default();
+    while let Some((line, len)) = line(bytes, at) {
+        at += len;
+        if line.is_empty() {
+            return (fields, Some(at));
+        }
+        fields.line(line);
+    }
+    (fields, None)
+}
+
+impl<'a> Fields<'a> {
+    fn line(&mut self, line: &'a [u8]) {
+        if matches!(line[0], b' ' | b'\t') {
+            // An obsolete line fold (RFC 9112 §5.2) continues a value; none of ours may have one.
+            return;
+        }
+        let Some(colon) = memchr(b':', line) else {
+            self.bad += 1;
+            return;
+        };
+        let (name, value) = (&line[..colon], &line[colon + 1..]);
+        if !is_token(name) {
+            self.bad += 1;
+            return;
+        }
+        let is = |other: &[u8]| name.eq_ignore_ascii_case(other);
+        match name.len() {
+            4 if is(b"host") => self.host = self.host.or(Some(value.trim_ascii())),
+            7 if is(b"upgrade") => self.upgrade = Some(value.trim_ascii()),
+            10 if is(b"user-agent") => self.user_agent = Some(value.trim_ascii()),
+            10 if is(b"tracestate") => {
+                if let Some(free) = self.tracestate.iter_mut().find(|state| state.is_empty()) {
+                    *free = value.trim_ascii();
+                }
+            }
+            11 if is(b"traceparent") => self.traceparent = Some(value.trim_ascii()),
+            14 if is(b"content-length") => self.length = self.length.and(value),
+            17 if is(b"transfer-encoding") => self.coding = coding(value),
+            _ => {}
+        }
+    }
+}
+
+impl Length {
+    /// Adds one more field value: a list of equal numbers is that number.
+    fn and(self, value: &[u8]) -> Self {
+        value.split(|&byte| byte == b',').fold(self, |sum, item| match (sum, decimal(item.trim_ascii())) {
+            (Length::Absent, Some(n)) => Length::Is(n),
+            (Length::Is(m), Some(n)) if m == n => Length::Is(n),
+            _ => Length::Bad,
+        })
+    }
+}
+
+fn coding(value: &[u8]) -> Coding {
+    let last = value.rsplit(|&byte| byte == b',').next().unwrap_or_default().trim_ascii();
+    if last.eq_ignore_ascii_case(b"chunked") { Coding::Chunked } else { Coding::Other }
+}
+
+fn decimal(digits: &[u8]) -> Option<u64> {
+    if digits.is_empty() {
+        return None;
+    }
+    digits.iter().try_fold(0u64, |sum, &byte| {
+        if !byte.is_ascii_digit() {
+            return None;
+        }
+        sum.checked_mul(10)?.checked_add(u64::from(byte - b'0'))
+    })
+}
+
+/// The line that begins at `at`, without its end (CRLF, or LF alone as RFC 9112 §2.2 allows), and its length with it.
+pub(super) fn line(bytes: &[u8], at: usize) -> Option<(&[u8], usize)> {
+    let rest = bytes.get(at..)?;
+    let newline = memchr(b'\n', rest)?;
+    let line = &rest[..newline];
+    Some((line.strip_suffix(b"\r").unwrap_or(line), newline + 1))
+}
+
+fn version_of(bytes: &[u8]) -> Option<&'static str> {
+    match bytes.strip_prefix(b"HTTP/1.")? {
+        b"0" => Some("1.0"),
+        [b'1'..=b'9'] => Some("1.1"),
+        _ => None,
+    }
+}
+
+/// Longest method token that is taken for one.
+const MAX_METHOD: usize = 64;
+/// Longest status line that is waited for.
+const MAX_STATUS_LINE: usize = 8 * 1024;
+
+fn is_token(bytes: &[u8]) -> bool {
+    !bytes.is_empty() && bytes.len() <= MAX_FIELD_NAME && bytes.iter().all(|&byte| is_token_byte(byte))
+}
+
+/// Longest field name that is taken for one.
+const MAX_FIELD_NAME: usize = 256;
+
+fn is_token_byte(byte: u8) -> bool {
+    TOKEN[usize::from(byte)]
+}
+
+/// `tchar` of RFC 9110 §5.6.2.
+static TOKEN: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = 0u8;
+    while byte < 128 {
+        table[byte as usize] = byte.is_ascii_alphanumeric()
+            || matches!(byte, b'!' | b'#' | b'$' | b'%' | b'&' | b'\'' | b'*' | b'+' | b'-' | b'.' | b'^' | b'_' | b'`' | b'|' | b'~');
+        byte += 1;
+    }
+    table
+};
+
+/// The four forms of RFC 9112 §3.2. Bytes above 127 break the grammar and are sent all the same.
+fn is_target(method: &[u8], target: &[u8]) -> bool {
+    let well_formed = match target.first() {
+        Some(b'/') => true,
+        Some(b'*') => target.len() == 1,
+        Some(_) if method == b"CONNECT" => target.contains(&b':'),
+        Some(_) => is_absolute(target),
+        None => false,
+    };
+    well_formed && target.iter().all(|&byte| byte > b' ' && byte != 0x7f)
+}
+
+fn is_absolute(target: &[u8]) -> bool {
+    memchr(b':', target).is_some_and(|colon| is_scheme(&target[..colon]) && target[colon..].starts_with(b"://"))
+}
+
+fn is_scheme(bytes: &[u8]) -> bool {
+    bytes.first().is_some_and(u8::is_ascii_alphabetic)
+        && bytes.iter().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.'))
+}
+
+fn may_be_target(start: &[u8]) -> bool {
+    let fits = match start.first() {
+        None | Some(b'/' | b'*' | b'[') => true,
+        Some(first) => first.is_ascii_alphanumeric(),
+    };
+    fits && start.iter().all(|&byte| byte > b' ' && byte != 0x7f)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn line_of(bytes: &[u8]) -> Parsed<String> {
+        match request_line(bytes) {
+            Parsed::More => Parsed::More,
+            Parsed::Bad => Parsed::Bad,
+            Parsed::Is((line, len)) => {
+                let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
+                Parsed::Is(format!("{} {} {} {len}", text(line.method), text(line.target), line.version))
+            }
+        }
+    }
+
+    #[test]
+    fn request_lines_of_all_forms_are_read() {
+        let is = |text: &str| Parsed::Is(text.to_owned());
+        assert_eq!(line_of(b"GET / HTTP/1.1\r\n"), is("GET / 1.1 16"));
+        assert_eq!(line_of(b"OPTIONS * HTTP/1.0\n"), is("OPTIONS * 1.0 19"));
+        assert_eq!(line_of(b"CONNECT a.example:443 HTTP/1.1\r\n"), is("CONNECT a.example:443 1.1 32"));
+        assert_eq!(line_of(b"M-SEARCH http://h/p?q HTTP/1.1\r\nHost"), is("M-SEARCH http://h/p?q 1.1 32"));
+        assert_eq!(line_of("GET /ü HTTP/1.1\r\n".as_bytes()), is("GET /ü 1.1 18"));
+    }
+
+    #[test]
+    fn what_is_no_request_line_is_told_early() {
+        for more in ["", "G", "GET", "GET ", "GET /a", "GET /a ", "GET /a H", "GET /a HTTP/1.1", "GET /a HTTP/1.1\r", "SET a"] {
+            assert_eq!(line_of(more.as_bytes()), Parsed::More, "{more}");
+        }
+        for bad in [
+            "*1\r\n$4\r\nPING\r\n",
+            "PING\r\n",
+            "SET key value\r\n",
+            "PUB x 5\r\nhello\r\n",
+            "PUB x 5",
+            "get key\r\n",
+            "HELO mail.example\r\n",
+            "INVITE sip:bob@example.com SIP/2.0\r\n",
+            "OPTIONS rtsp://host/media RTSP/1.0\r\n",
+            "NICK me\r\n",
+            "USER anonymous\r\n",
+            "PRI * HTTP/2.0\r\n",
+            "GET  / HTTP/1.1\r\n",
+            "GET /a b HTTP/1.1\r\n",
+            "GET / HTTP/1.12\r\n",
+            "G\0T / HTTP/1.1\r\n",
+            " GET / HTTP/1.1\r\n",
+            "GET /\r\n",
+            "\r\n",
+            "\x16\x03\x01",
+        ] {
+            assert_eq!(line_of(bad.as_bytes()), Parsed::Bad, "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn status_lines_are_read_with_and_without_reason() {
+        let code = |text: &str| match status_line(text.as_bytes()) {
+            Parsed::Is((line, _)) => Some(line.code),
+            _ => None,
+        };
+        assert_eq!(code("HTTP/1.1 200 OK\r\n"), Some(200));
+        assert_eq!(code("HTTP/1.0 404\r\n"), Some(404));
+        assert_eq!(code("HTTP/1.1 599 \n"), Some(599));
+        for bad in
+            ["HTTP/1.1 20 OK\r\n", "HTTP/2 200\r\n", "HTTP/1.1 2000\r\n", "HTTP/1.1  200\r\n", "RTSP/1.0 200 OK\r\n", "HTTP/1.1 099 x\r\n"]
+        {
+            assert_eq!(code(bad), None, "{bad}");
+        }
+        assert_eq!(status_line(b"HTTP/1.1 20"), Parsed::More);
+        assert_eq!(status_line(b"HTTP/2"), Parsed::Bad);
+    }
+
+    #[test]
+    fn fields_are_read_by_name_in_any_case() {
+        let head = b"GET / HTTP/1.1\r\nhOsT:  a.example \r\nTransfer-Encoding: gzip, Chunked\r\nX: 1\r\n folded\r\nnot a field\r\n\r\nbody";
+        let Parsed::Is(head) = request(head) else { panic!("no head") };
+        assert_eq!(head.fields.host, Some(&b"a.example"[..]));
+        assert_eq!((head.fields.coding, head.fields.bad, head.len), (Coding::Chunked, 1, 99));
+    }
+
+    #[test]
+    fn content_lengths_must_agree() {
+        let length = |values: &[&str]| values.iter().fold(Length::Absent, |sum, value| sum.and(value.as_bytes()));
+        assert_eq!(length(&["12"]), Length::Is(12));
+        assert_eq!(length(&["12", " 12 , 12"]), Length::Is(12));
+        for bad in [&["12", "13"][..], &["-1"], &["+1"], &["1 2"], &[""], &["18446744073709551616"], &["0x10"]] {
+            assert_eq!(length(bad), Length::Bad, "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn an_empty_line_is_found_wherever_the_new_bytes_begin() {
+        let bytes = b"a: b\r\n\r\n";
+        assert!((0..bytes.len()).all(|from| has_empty_line(bytes, from)));
+        assert!(has_empty_line(b"a\n\n", 2));
+        assert!(!has_empty_line(b"a\r\nb\r\n\r", 0));
+    }
+}

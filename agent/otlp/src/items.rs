@@ -35,11 +35,7 @@ pub(crate) struct Record {
 
 impl<S> Default for Items<S> {
     fn default() -> Self {
-        Self {
-            bytes: Vec::new(),
-            records: Vec::new(),
-            signal: PhantomData,
-        }
+        Self { bytes: Vec::new(), records: Vec::new(), signal: PhantomData }
     }
 }
 
@@ -51,10 +47,7 @@ impl<S: SignalKind> Items<S> {
 
     /// Spans, metric points or log records held.
     pub fn count(&self) -> u64 {
-        self.records
-            .iter()
-            .map(|record| u64::from(record.count))
-            .sum()
+        self.records.iter().map(|record| u64::from(record.count)).sum()
     }
 
     /// Whether nothing is held.
@@ -87,24 +80,15 @@ impl<S: SignalKind> Items<S> {
 
     /// Marks everything written since the last record as one record of `count` items.
     pub(crate) fn end_record(&mut self, count: u32) {
-        self.records.push(Record {
-            end: self.bytes.len(),
-            count,
-        });
+        self.records.push(Record { end: self.bytes.len(), count });
     }
 }
 
 impl Items<Traces> {
     /// Adds a span; `attributes` follow those in [`Span::constant`].
     #[inline]
-    pub fn span<'a>(
-        &mut self,
-        span: &Span<'_>,
-        attributes: impl IntoIterator<Item = Attribute<'a>>,
-    ) {
-        wire::message(&mut self.bytes, RECORD, TYPICAL_SPAN, |out| {
-            span.write(out, attributes)
-        });
+    pub fn span<'a>(&mut self, span: &Span<'_>, attributes: impl IntoIterator<Item = Attribute<'a>>) {
+        wire::message(&mut self.bytes, RECORD, TYPICAL_SPAN, |out| span.write(out, attributes));
         self.end_record(1);
     }
 }
@@ -112,14 +96,8 @@ impl Items<Traces> {
 impl Items<Logs> {
     /// Adds a log record; `attributes` follow those in [`LogRecord::constant`].
     #[inline]
-    pub fn log_record<'a>(
-        &mut self,
-        record: &LogRecord<'_>,
-        attributes: impl IntoIterator<Item = Attribute<'a>>,
-    ) {
-        wire::message(&mut self.bytes, RECORD, TYPICAL_LOG_RECORD, |out| {
-            record.write(out, attributes)
-        });
+    pub fn log_record<'a>(&mut self, record: &LogRecord<'_>, attributes: impl IntoIterator<Item = Attribute<'a>>) {
+        wire::message(&mut self.bytes, RECORD, TYPICAL_LOG_RECORD, |out| record.write(out, attributes));
         self.end_record(1);
     }
 }

@@ -3,12 +3,15 @@
 //! Why it exists: an agent exports for hundreds of Resources at once and at rates where building
 //! generated structs costs more than everything else, so records are written straight as protobuf
 //! bytes. Encoding is synchronous, works on buffers that the caller reuses and knows no I/O; only
-//! the client talks to the network. It must never decide what a span or a metric *means*: names,
+//! [`client`] talks to the network. It must never decide what a span or a metric *means*: names,
 //! attributes and sampling belong to the callers.
 //!
 //! From a record to the wire:
 //! [`Span`], [`LogRecord`], [`NumberPoint`] … → [`Items`] of one Resource → [`Packer`] →
-//! [`EncodedBatch`] → the client.
+//! [`EncodedBatch`] → [`client::Exporter::submit`].
+#![cfg_attr(test, expect(clippy::unwrap_used, reason = "a test that cannot unwrap has failed"))]
+
+pub mod client;
 
 mod items;
 mod logs;
@@ -23,8 +26,8 @@ mod wire;
 pub use items::Items;
 pub use logs::{LogRecord, Severity};
 pub use metrics::{
-    Buckets, Exemplar, ExponentialHistogramPoint, ExponentialHistograms, HistogramPoint,
-    Histograms, Interval, MetricName, Number, NumberPoint, Numbers, Points, SumKind, Temporality,
+    Buckets, Exemplar, ExponentialHistogramPoint, ExponentialHistograms, HistogramPoint, Histograms, Interval, MetricName, Number,
+    NumberPoint, Numbers, Points, SumKind, Temporality,
 };
 pub use request::{DEFAULT_REQUEST_BYTES, EncodedBatch, Packer};
 pub use resource::{Envelope, Resource, Scope};

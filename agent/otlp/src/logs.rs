@@ -52,18 +52,9 @@ pub struct LogRecord<'a> {
 impl LogRecord<'_> {
     /// Appends the fields of the `LogRecord` message; `attributes` follow the constant ones.
     #[inline]
-    pub(crate) fn write<'a>(
-        &self,
-        out: &mut Vec<u8>,
-        attributes: impl IntoIterator<Item = Attribute<'a>>,
-    ) {
+    pub(crate) fn write<'a>(&self, out: &mut Vec<u8>, attributes: impl IntoIterator<Item = Attribute<'a>>) {
         wire::nonzero_fixed64(out, 1, self.time_unix_nano);
-        wire::nonzero_varint(
-            out,
-            2,
-            self.severity
-                .map_or(0, |severity| u64::from(severity.number())),
-        );
+        wire::nonzero_varint(out, 2, self.severity.map_or(0, |severity| u64::from(severity.number())));
         wire::nonempty_bytes(out, 3, self.severity_text.as_bytes());
         if self.body != Value::Empty {
             self.body.write(out, 5);

@@ -99,11 +99,7 @@ impl Exemplar<'_> {
             self.value.write(out, 3, 6);
             wire::bytes_field(out, 4, &self.span_id);
             wire::bytes_field(out, 5, &self.trace_id);
-            write_attributes(
-                out,
-                field::EXEMPLAR,
-                self.filtered_attributes.iter().copied(),
-            );
+            write_attributes(out, field::EXEMPLAR, self.filtered_attributes.iter().copied());
         });
     }
 }
@@ -199,9 +195,7 @@ impl Interval {
 }
 
 fn write_exemplars(out: &mut Vec<u8>, field: Field, exemplars: &[Exemplar<'_>]) {
-    exemplars
-        .iter()
-        .for_each(|exemplar| exemplar.write(out, field));
+    exemplars.iter().for_each(|exemplar| exemplar.write(out, field));
 }
 
 /// Marker of the points of gauges and sums.
@@ -225,11 +219,7 @@ struct Shape {
 impl Shape {
     /// Appends what stands behind the points.
     fn write_end(self, out: &mut Vec<u8>) {
-        wire::nonzero_varint(
-            out,
-            2,
-            self.temporality.map_or(0, |temporality| temporality as u64),
-        );
+        wire::nonzero_varint(out, 2, self.temporality.map_or(0, |temporality| temporality as u64));
         wire::nonzero_varint(out, 3, u64::from(self.monotonic));
     }
 }
@@ -259,24 +249,13 @@ fn open_metric(out: &mut Vec<u8>, name: &MetricName<'_>, shape: Shape) -> OpenMe
     wire::nonempty_bytes(out, 2, name.description.as_bytes());
     wire::nonempty_bytes(out, 3, name.unit.as_bytes());
     let data = wire::open(out, shape.field, TYPICAL_METRIC);
-    OpenMetric {
-        start,
-        metric,
-        data,
-    }
+    OpenMetric { start, metric, data }
 }
 
 impl<'a, P> Points<'a, P> {
     fn open(items: &'a mut Items<Metrics>, metric: MetricName<'a>, shape: Shape) -> Self {
         let opened = open_metric(items.bytes_mut(), &metric, shape);
-        Self {
-            items,
-            metric,
-            shape,
-            opened,
-            count: 0,
-            points: PhantomData,
-        }
+        Self { items, metric, shape, opened, count: 0, points: PhantomData }
     }
 
     fn point(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
@@ -311,15 +290,7 @@ impl Points<'_, Numbers> {
             }
             write_exemplars(out, 5, point.exemplars);
             out.extend_from_slice(point.attributes.bytes());
-            wire::nonzero_varint(
-                out,
-                8,
-                if point.value.is_none() {
-                    NO_RECORDED_VALUE
-                } else {
-                    0
-                },
-            );
+            wire::nonzero_varint(out, 8, if point.value.is_none() { NO_RECORDED_VALUE } else { 0 });
         });
     }
 }
@@ -332,11 +303,7 @@ impl Points<'_, Histograms> {
             wire::nonzero_fixed64(out, 4, point.count);
             wire::optional_double(out, 5, point.sum);
             wire::packed_fixed64(out, 6, point.bucket_counts.iter().copied());
-            wire::packed_fixed64(
-                out,
-                7,
-                point.explicit_bounds.iter().map(|bound| bound.to_bits()),
-            );
+            wire::packed_fixed64(out, 7, point.explicit_bounds.iter().map(|bound| bound.to_bits()));
             write_exemplars(out, 8, point.exemplars);
             out.extend_from_slice(point.attributes.bytes());
             wire::optional_double(out, 11, point.min);
@@ -373,20 +340,12 @@ impl Points<'_, ExponentialHistograms> {
             write_exemplars(out, 11, point.exemplars);
             wire::optional_double(out, 12, point.min);
             wire::optional_double(out, 13, point.max);
-            wire::optional_double(
-                out,
-                14,
-                Some(point.zero_threshold).filter(|&width| width != 0.0),
-            );
+            wire::optional_double(out, 14, Some(point.zero_threshold).filter(|&width| width != 0.0));
         });
     }
 
     /// Says that the series has ended (`NO_RECORDED_VALUE`).
-    pub fn ended(
-        &mut self,
-        interval: Interval,
-        attributes: &Encoded<{ field::EXPONENTIAL_POINT }>,
-    ) {
+    pub fn ended(&mut self, interval: Interval, attributes: &Encoded<{ field::EXPONENTIAL_POINT }>) {
         self.point(|out| {
             out.extend_from_slice(attributes.bytes());
             interval.write(out);
@@ -398,49 +357,18 @@ impl Points<'_, ExponentialHistograms> {
 impl Items<Metrics> {
     /// Adds a gauge with the points that `points` pushes.
     pub fn gauge(&mut self, metric: MetricName<'_>, points: impl FnOnce(&mut Points<'_, Numbers>)) {
-        self.metric(
-            metric,
-            Shape {
-                field: 5,
-                temporality: None,
-                monotonic: false,
-            },
-            points,
-        );
+        self.metric(metric, Shape { field: 5, temporality: None, monotonic: false }, points);
     }
 
     /// Adds a counter or an up-down counter with the points that `points` pushes.
-    pub fn sum(
-        &mut self,
-        metric: MetricName<'_>,
-        temporality: Temporality,
-        kind: SumKind,
-        points: impl FnOnce(&mut Points<'_, Numbers>),
-    ) {
-        let shape = Shape {
-            field: 7,
-            temporality: Some(temporality),
-            monotonic: kind == SumKind::Monotonic,
-        };
+    pub fn sum(&mut self, metric: MetricName<'_>, temporality: Temporality, kind: SumKind, points: impl FnOnce(&mut Points<'_, Numbers>)) {
+        let shape = Shape { field: 7, temporality: Some(temporality), monotonic: kind == SumKind::Monotonic };
         self.metric(metric, shape, points);
     }
 
     /// Adds a histogram with explicit bounds with the points that `points` pushes.
-    pub fn histogram(
-        &mut self,
-        metric: MetricName<'_>,
-        temporality: Temporality,
-        points: impl FnOnce(&mut Points<'_, Histograms>),
-    ) {
-        self.metric(
-            metric,
-            Shape {
-                field: 9,
-                temporality: Some(temporality),
-                monotonic: false,
-            },
-            points,
-        );
+    pub fn histogram(&mut self, metric: MetricName<'_>, temporality: Temporality, points: impl FnOnce(&mut Points<'_, Histograms>)) {
+        self.metric(metric, Shape { field: 9, temporality: Some(temporality), monotonic: false }, points);
     }
 
     /// Adds an exponential histogram with the points that `points` pushes.
@@ -450,23 +378,10 @@ impl Items<Metrics> {
         temporality: Temporality,
         points: impl FnOnce(&mut Points<'_, ExponentialHistograms>),
     ) {
-        self.metric(
-            metric,
-            Shape {
-                field: 10,
-                temporality: Some(temporality),
-                monotonic: false,
-            },
-            points,
-        );
+        self.metric(metric, Shape { field: 10, temporality: Some(temporality), monotonic: false }, points);
     }
 
-    fn metric<P>(
-        &mut self,
-        metric: MetricName<'_>,
-        shape: Shape,
-        points: impl FnOnce(&mut Points<'_, P>),
-    ) {
+    fn metric<P>(&mut self, metric: MetricName<'_>, shape: Shape, points: impl FnOnce(&mut Points<'_, P>)) {
         let mut open = Points::open(self, metric, shape);
         points(&mut open);
         open.close();

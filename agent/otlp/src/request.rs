@@ -40,13 +40,7 @@ pub struct Packer<S> {
 impl<S: SignalKind> Packer<S> {
     /// Makes requests of at most `limit` bytes; a single record that is larger goes alone.
     pub fn new(limit: usize) -> Self {
-        Self {
-            limit,
-            open: Vec::new(),
-            open_items: 0,
-            finished: Vec::new(),
-            signal: PhantomData,
-        }
+        Self { limit, open: Vec::new(), open_items: 0, finished: Vec::new(), signal: PhantomData }
     }
 
     /// Adds all records of one Resource, over as many requests as they need.
@@ -65,10 +59,7 @@ impl<S: SignalKind> Packer<S> {
             let end = items.records()[until - 1].end;
             self.open.reserve(envelope.group_len(end - start));
             envelope.write_group(&mut self.open, &items.bytes()[start..end]);
-            self.open_items += taken
-                .iter()
-                .map(|record| u64::from(record.count))
-                .sum::<u64>();
+            self.open_items += taken.iter().map(|record| u64::from(record.count)).sum::<u64>();
             start = end;
             next = until;
         }

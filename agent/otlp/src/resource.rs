@@ -49,36 +49,17 @@ pub struct Envelope {
 impl Envelope {
     /// Encodes `resource` and `scope`.
     pub fn new(resource: &Resource, scope: &Scope) -> Self {
-        let mut envelope = Self {
-            resource: Vec::new(),
-            resource_end: Vec::new(),
-            scope: Vec::new(),
-            scope_end: Vec::new(),
-        };
-        wire::message(
-            &mut envelope.resource,
-            1,
-            resource.attributes.encoded_len(),
-            |out| {
-                out.extend_from_slice(resource.attributes.bytes());
-                wire::nonzero_varint(out, 2, u64::from(resource.dropped_attributes));
-            },
-        );
-        wire::nonempty_bytes(
-            &mut envelope.resource_end,
-            3,
-            resource.schema_url.as_bytes(),
-        );
-        wire::message(
-            &mut envelope.scope,
-            1,
-            scope.attributes.encoded_len(),
-            |out| {
-                wire::nonempty_bytes(out, 1, scope.name.as_bytes());
-                wire::nonempty_bytes(out, 2, scope.version.as_bytes());
-                out.extend_from_slice(scope.attributes.bytes());
-            },
-        );
+        let mut envelope = Self { resource: Vec::new(), resource_end: Vec::new(), scope: Vec::new(), scope_end: Vec::new() };
+        wire::message(&mut envelope.resource, 1, resource.attributes.encoded_len(), |out| {
+            out.extend_from_slice(resource.attributes.bytes());
+            wire::nonzero_varint(out, 2, u64::from(resource.dropped_attributes));
+        });
+        wire::nonempty_bytes(&mut envelope.resource_end, 3, resource.schema_url.as_bytes());
+        wire::message(&mut envelope.scope, 1, scope.attributes.encoded_len(), |out| {
+            wire::nonempty_bytes(out, 1, scope.name.as_bytes());
+            wire::nonempty_bytes(out, 2, scope.version.as_bytes());
+            out.extend_from_slice(scope.attributes.bytes());
+        });
         wire::nonempty_bytes(&mut envelope.scope_end, 3, scope.schema_url.as_bytes());
         envelope
     }

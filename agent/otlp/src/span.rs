@@ -137,11 +137,7 @@ pub struct Span<'a> {
 impl Span<'_> {
     /// Appends the fields of the `Span` message; `attributes` follow the constant ones.
     #[inline]
-    pub(crate) fn write<'a>(
-        &self,
-        out: &mut Vec<u8>,
-        attributes: impl IntoIterator<Item = Attribute<'a>>,
-    ) {
+    pub(crate) fn write<'a>(&self, out: &mut Vec<u8>, attributes: impl IntoIterator<Item = Attribute<'a>>) {
         wire::bytes_field(out, 1, &self.trace_id);
         wire::bytes_field(out, 2, &self.span_id);
         wire::nonempty_bytes(out, 3, self.trace_state.as_bytes());

@@ -107,18 +107,9 @@ impl Value<'_> {
     /// Size of the `ArrayValue` or `KeyValueList` message inside; 0 for a scalar.
     fn list_len(self) -> usize {
         match self {
-            Value::StrSlice(texts) => texts
-                .iter()
-                .map(|text| delimited_len(delimited_len(text.len())))
-                .sum(),
-            Value::Array(values) => values
-                .iter()
-                .map(|value| delimited_len(value.encoded_len()))
-                .sum(),
-            Value::Map(pairs) => pairs
-                .iter()
-                .map(|pair| delimited_len(pair.encoded_len()))
-                .sum(),
+            Value::StrSlice(texts) => texts.iter().map(|text| delimited_len(delimited_len(text.len()))).sum(),
+            Value::Array(values) => values.iter().map(|value| delimited_len(value.encoded_len())).sum(),
+            Value::Map(pairs) => pairs.iter().map(|pair| delimited_len(pair.encoded_len())).sum(),
             _ => 0,
         }
     }
@@ -162,19 +153,12 @@ pub struct Attribute<'a> {
 impl<'a> Attribute<'a> {
     /// `key` = `value`.
     pub fn new(key: &'a str, value: impl Into<Value<'a>>) -> Self {
-        Self {
-            key,
-            value: value.into(),
-        }
+        Self { key, value: value.into() }
     }
 
     #[inline]
     fn encoded_len(&self) -> usize {
-        let key = if self.key.is_empty() {
-            0
-        } else {
-            delimited_len(self.key.len())
-        };
+        let key = if self.key.is_empty() { 0 } else { delimited_len(self.key.len()) };
         key + delimited_len(self.value.encoded_len())
     }
 
@@ -189,11 +173,7 @@ impl<'a> Attribute<'a> {
 
 /// Appends every attribute as one element of the repeated `field`.
 #[inline]
-pub(crate) fn write_attributes<'a>(
-    out: &mut Vec<u8>,
-    field: Field,
-    attributes: impl IntoIterator<Item = Attribute<'a>>,
-) {
+pub(crate) fn write_attributes<'a>(out: &mut Vec<u8>, field: Field, attributes: impl IntoIterator<Item = Attribute<'a>>) {
     for attribute in attributes {
         attribute.write(out, field);
     }

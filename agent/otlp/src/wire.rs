@@ -122,11 +122,7 @@ pub(crate) fn nonempty_bytes(out: &mut Vec<u8>, field: Field, body: &[u8]) {
 }
 
 /// Appends a packed `repeated fixed64` or `double` field (as bits) unless it has no element.
-pub(crate) fn packed_fixed64(
-    out: &mut Vec<u8>,
-    field: Field,
-    bits: impl ExactSizeIterator<Item = u64>,
-) {
+pub(crate) fn packed_fixed64(out: &mut Vec<u8>, field: Field, bits: impl ExactSizeIterator<Item = u64>) {
     if bits.len() == 0 {
         return;
     }
@@ -159,10 +155,7 @@ pub(crate) struct Opened {
 #[inline]
 pub(crate) fn open(out: &mut Vec<u8>, field: Field, typical: usize) -> Opened {
     tag(out, field, WireType::Length);
-    let opened = Opened {
-        length_at: out.len(),
-        reserved: varint_len(typical as u64),
-    };
+    let opened = Opened { length_at: out.len(), reserved: varint_len(typical as u64) };
     out.resize(out.len() + opened.reserved, 0);
     opened
 }
@@ -204,12 +197,7 @@ fn write_length(at: &mut [u8], mut len: u64) {
 
 /// Appends an embedded message whose body `body` writes; `typical` as in [`open`].
 #[inline]
-pub(crate) fn message(
-    out: &mut Vec<u8>,
-    field: Field,
-    typical: usize,
-    body: impl FnOnce(&mut Vec<u8>),
-) {
+pub(crate) fn message(out: &mut Vec<u8>, field: Field, typical: usize, body: impl FnOnce(&mut Vec<u8>)) {
     let opened = open(out, field, typical);
     body(out);
     close(out, opened);
@@ -228,10 +216,7 @@ mod tests {
             (127, &[0x7f]),
             (128, &[0x80, 0x01]),
             (150, &[0x96, 0x01]),
-            (
-                u64::MAX,
-                &[0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01],
-            ),
+            (u64::MAX, &[0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01]),
         ] {
             let mut out = Vec::new();
             varint(&mut out, value);

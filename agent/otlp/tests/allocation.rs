@@ -1,9 +1,8 @@
 //! A record that is written into a warm buffer allocates nothing.
 
 use remora_otlp::{
-    Attribute, Encoded, Interval, Items, LogRecord, Logs, MetricName, Metrics, Number, NumberPoint,
-    ParentContext, Severity, Span, SpanFlags, SpanKind, Status, SumKind, Temporality, Traces,
-    Value,
+    Attribute, Encoded, Interval, Items, LogRecord, Logs, MetricName, Metrics, Number, NumberPoint, ParentContext, Severity, Span,
+    SpanFlags, SpanKind, Status, SumKind, Temporality, Traces, Value,
 };
 
 const RECORDS: u64 = 1_000;
@@ -20,10 +19,7 @@ fn allocations_when_warm<S: remora_otlp::SignalKind>(mut fill: impl FnMut(&mut I
 
 #[test]
 fn spans_allocate_nothing() {
-    let constant = Encoded::new([
-        Attribute::new("server.address", "db"),
-        Attribute::new("server.port", 5432u16),
-    ]);
+    let constant = Encoded::new([Attribute::new("server.address", "db"), Attribute::new("server.port", 5432u16)]);
     let path = String::from("/cart/items?id=17");
     let allocations = allocations_when_warm::<Traces>(|items| {
         for index in 0..RECORDS {
@@ -45,13 +41,7 @@ fn spans_allocate_nothing() {
                 dropped_links: 0,
                 status: Status::Error("timeout"),
             };
-            items.span(
-                &span,
-                [
-                    Attribute::new("url.path", path.as_str()),
-                    Attribute::new("http.request.method", "GET"),
-                ],
-            );
+            items.span(&span, [Attribute::new("url.path", path.as_str()), Attribute::new("http.request.method", "GET")]);
         }
     });
     assert_eq!(allocations, 0);
@@ -60,30 +50,18 @@ fn spans_allocate_nothing() {
 #[test]
 fn points_allocate_nothing() {
     let series = Encoded::new([Attribute::new("http.request.method", "GET")]);
-    let name = MetricName {
-        name: "requests",
-        description: "Requests.",
-        unit: "{request}",
-    };
+    let name = MetricName { name: "requests", description: "Requests.", unit: "{request}" };
     let allocations = allocations_when_warm::<Metrics>(|items| {
-        items.sum(
-            name,
-            Temporality::Cumulative,
-            SumKind::Monotonic,
-            |points| {
-                for index in 0..RECORDS {
-                    points.push(&NumberPoint {
-                        interval: Interval {
-                            start_unix_nano: 1,
-                            time_unix_nano: 2,
-                        },
-                        value: Some(Number::I64(index as i64)),
-                        exemplars: &[],
-                        attributes: &series,
-                    });
-                }
-            },
-        );
+        items.sum(name, Temporality::Cumulative, SumKind::Monotonic, |points| {
+            for index in 0..RECORDS {
+                points.push(&NumberPoint {
+                    interval: Interval { start_unix_nano: 1, time_unix_nano: 2 },
+                    value: Some(Number::I64(index as i64)),
+                    exemplars: &[],
+                    attributes: &series,
+                });
+            }
+        });
     });
     assert_eq!(allocations, 0);
 }
@@ -91,10 +69,7 @@ fn points_allocate_nothing() {
 #[test]
 fn log_records_allocate_nothing() {
     let constant = Encoded::new([Attribute::new("log.file.path", "/var/log/app.log")]);
-    let fields = [
-        Attribute::new("user", "ada"),
-        Attribute::new("ids", Value::StrSlice(&["a", "b"])),
-    ];
+    let fields = [Attribute::new("user", "ada"), Attribute::new("ids", Value::StrSlice(&["a", "b"]))];
     let allocations = allocations_when_warm::<Logs>(|items| {
         for index in 0..RECORDS {
             let record = LogRecord {

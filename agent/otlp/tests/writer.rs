@@ -6,8 +6,7 @@
 mod shapes;
 
 use opentelemetry_proto::tonic::collector::{
-    logs::v1::ExportLogsServiceRequest, metrics::v1::ExportMetricsServiceRequest,
-    trace::v1::ExportTraceServiceRequest,
+    logs::v1::ExportLogsServiceRequest, metrics::v1::ExportMetricsServiceRequest, trace::v1::ExportTraceServiceRequest,
 };
 use opentelemetry_proto::tonic::common::v1::InstrumentationScope;
 use opentelemetry_proto::tonic::logs::v1 as logs;
@@ -17,19 +16,14 @@ use opentelemetry_proto::tonic::trace::v1 as trace;
 use proptest::prelude::*;
 use prost::Message;
 use remora_otlp::{
-    Attribute, Encoded, Envelope, Interval, Items, Logs, MetricName, Metrics, Number, NumberPoint,
-    Packer, Resource, Scope, SignalKind, Span, SpanFlags, SpanKind, Status, SumKind, Temporality,
-    Traces,
+    Attribute, Encoded, Envelope, Interval, Items, Logs, MetricName, Metrics, Number, NumberPoint, Packer, Resource, Scope, SignalKind,
+    Span, SpanFlags, SpanKind, Status, SumKind, Temporality, Traces,
 };
 
 const RESOURCE_SCHEMA: &str = "https://opentelemetry.io/schemas/1.44.0";
 
 fn resource(attributes: &[Attribute<'_>]) -> Resource {
-    Resource {
-        attributes: Encoded::new(attributes.iter().copied()),
-        dropped_attributes: 3,
-        schema_url: RESOURCE_SCHEMA.into(),
-    }
+    Resource { attributes: Encoded::new(attributes.iter().copied()), dropped_attributes: 3, schema_url: RESOURCE_SCHEMA.into() }
 }
 
 fn scope() -> Scope {
@@ -42,18 +36,11 @@ fn scope() -> Scope {
 }
 
 fn envelope() -> Envelope {
-    Envelope::new(
-        &resource(&[Attribute::new("service.name", "shop")]),
-        &scope(),
-    )
+    Envelope::new(&resource(&[Attribute::new("service.name", "shop")]), &scope())
 }
 
 fn proto_resource() -> ProtoResource {
-    ProtoResource {
-        attributes: vec![shapes::text_pair("service.name", "shop")],
-        dropped_attributes_count: 3,
-        ..Default::default()
-    }
+    ProtoResource { attributes: vec![shapes::text_pair("service.name", "shop")], dropped_attributes_count: 3, ..Default::default() }
 }
 
 fn proto_scope() -> InstrumentationScope {
@@ -80,11 +67,7 @@ fn trace_request(spans: Vec<trace::Span>) -> ExportTraceServiceRequest {
     ExportTraceServiceRequest {
         resource_spans: vec![trace::ResourceSpans {
             resource: Some(proto_resource()),
-            scope_spans: vec![trace::ScopeSpans {
-                scope: Some(proto_scope()),
-                spans,
-                schema_url: "https://example.org/scope".into(),
-            }],
+            scope_spans: vec![trace::ScopeSpans { scope: Some(proto_scope()), spans, schema_url: "https://example.org/scope".into() }],
             schema_url: RESOURCE_SCHEMA.into(),
         }],
     }
@@ -108,11 +91,7 @@ fn logs_request(log_records: Vec<logs::LogRecord>) -> ExportLogsServiceRequest {
     ExportLogsServiceRequest {
         resource_logs: vec![logs::ResourceLogs {
             resource: Some(proto_resource()),
-            scope_logs: vec![logs::ScopeLogs {
-                scope: Some(proto_scope()),
-                log_records,
-                schema_url: "https://example.org/scope".into(),
-            }],
+            scope_logs: vec![logs::ScopeLogs { scope: Some(proto_scope()), log_records, schema_url: "https://example.org/scope".into() }],
             schema_url: RESOURCE_SCHEMA.into(),
         }],
     }
@@ -172,10 +151,7 @@ proptest! {
     }
 }
 
-fn spans_by_resource(
-    request: &ExportTraceServiceRequest,
-    found: &mut Vec<(String, String)>,
-) -> u64 {
+fn spans_by_resource(request: &ExportTraceServiceRequest, found: &mut Vec<(String, String)>) -> u64 {
     let before = found.len();
     for group in &request.resource_spans {
         let name = shapes::text_of(&group.resource.as_ref().unwrap().attributes[0]);
@@ -224,14 +200,7 @@ fn a_span_above_the_limit_goes_alone() {
 #[test]
 fn nothing_is_made_of_nothing() {
     let mut items = Items::<Metrics>::new();
-    items.gauge(
-        MetricName {
-            name: "empty",
-            description: "",
-            unit: "",
-        },
-        |_| {},
-    );
+    items.gauge(MetricName { name: "empty", description: "", unit: "" }, |_| {});
     assert!(items.is_empty());
     assert_eq!(items.encoded_len(), 0);
     let mut packer = Packer::new(1_000);
@@ -244,18 +213,11 @@ fn a_large_metric_is_continued_under_its_name() {
     let series = 20_000u64;
     let attributes = Encoded::new([Attribute::new("k", "v".repeat(60).as_str())]);
     let mut items = Items::<Metrics>::new();
-    let name = MetricName {
-        name: "remora.large",
-        description: "many series",
-        unit: "{x}",
-    };
+    let name = MetricName { name: "remora.large", description: "many series", unit: "{x}" };
     items.sum(name, Temporality::Delta, SumKind::Monotonic, |points| {
         for index in 0..series {
             points.push(&NumberPoint {
-                interval: Interval {
-                    start_unix_nano: 1,
-                    time_unix_nano: 2,
-                },
+                interval: Interval { start_unix_nano: 1, time_unix_nano: 2 },
                 value: Some(Number::I64(index as i64)),
                 exemplars: &[],
                 attributes: &attributes,
@@ -272,10 +234,7 @@ fn a_large_metric_is_continued_under_its_name() {
         assert!(batch.payload.len() <= limit);
         let request = ExportMetricsServiceRequest::decode(batch.payload).unwrap();
         for metric in &request.resource_metrics[0].scope_metrics[0].metrics {
-            assert_eq!(
-                (metric.name.as_str(), metric.unit.as_str()),
-                ("remora.large", "{x}")
-            );
+            assert_eq!((metric.name.as_str(), metric.unit.as_str()), ("remora.large", "{x}"));
             values.extend(shapes::integers_of(metric));
         }
     }

@@ -3,20 +3,16 @@
 //! The borrowed values of the writer need an owner; here, in a test, that is the end of the
 //! process (`leak`).
 
-use opentelemetry_proto::tonic::common::v1::{
-    AnyValue, ArrayValue, KeyValue, KeyValueList, any_value,
-};
+use opentelemetry_proto::tonic::common::v1::{AnyValue, ArrayValue, KeyValue, KeyValueList, any_value};
 use opentelemetry_proto::tonic::logs::v1 as logs;
 use opentelemetry_proto::tonic::metrics::v1 as metrics;
-use opentelemetry_proto::tonic::metrics::v1::{
-    exemplar, exponential_histogram_data_point, metric, number_data_point,
-};
+use opentelemetry_proto::tonic::metrics::v1::{exemplar, exponential_histogram_data_point, metric, number_data_point};
 use opentelemetry_proto::tonic::trace::v1 as trace;
 use proptest::prelude::*;
 use remora_otlp::{
-    Attribute, Buckets, Encoded, Exemplar, ExponentialHistogramPoint, HistogramPoint, Interval,
-    Items, LogRecord, Logs, MetricName, Metrics, Number, NumberPoint, ParentContext, Severity,
-    Span, SpanEvent, SpanFlags, SpanKind, SpanLink, Status, SumKind, Temporality, Traces, Value,
+    Attribute, Buckets, Encoded, Exemplar, ExponentialHistogramPoint, HistogramPoint, Interval, Items, LogRecord, Logs, MetricName,
+    Metrics, Number, NumberPoint, ParentContext, Severity, Span, SpanEvent, SpanFlags, SpanKind, SpanLink, Status, SumKind, Temporality,
+    Traces, Value,
 };
 
 fn leak<T>(values: Vec<T>) -> &'static [T] {
@@ -41,11 +37,7 @@ pub(crate) fn text_of(pair: &KeyValue) -> String {
 }
 
 fn pair(key: String, value: Option<any_value::Value>) -> KeyValue {
-    KeyValue {
-        key,
-        value: Some(AnyValue { value }),
-        ..Default::default()
-    }
+    KeyValue { key, value: Some(AnyValue { value }), ..Default::default() }
 }
 
 fn any_value() -> impl Strategy<Value = AnyValue> {
@@ -55,19 +47,14 @@ fn any_value() -> impl Strategy<Value = AnyValue> {
         any::<bool>().prop_map(|truth| Some(any_value::Value::BoolValue(truth))),
         any::<i64>().prop_map(|number| Some(any_value::Value::IntValue(number))),
         any::<f64>().prop_map(|number| Some(any_value::Value::DoubleValue(number))),
-        prop::collection::vec(any::<u8>(), 0..20)
-            .prop_map(|bytes| Some(any_value::Value::BytesValue(bytes))),
+        prop::collection::vec(any::<u8>(), 0..20).prop_map(|bytes| Some(any_value::Value::BytesValue(bytes))),
     ]
     .prop_map(|value| AnyValue { value });
     scalar.prop_recursive(3, 12, 4, |inner| {
         prop_oneof![
-            prop::collection::vec(inner.clone(), 0..4)
-                .prop_map(|values| any_value::Value::ArrayValue(ArrayValue { values })),
+            prop::collection::vec(inner.clone(), 0..4).prop_map(|values| any_value::Value::ArrayValue(ArrayValue { values })),
             prop::collection::vec((text(10), inner), 0..4).prop_map(|pairs| {
-                let values = pairs
-                    .into_iter()
-                    .map(|(key, value)| pair(key, value.value))
-                    .collect();
+                let values = pairs.into_iter().map(|(key, value)| pair(key, value.value)).collect();
                 any_value::Value::KvlistValue(KeyValueList { values })
             }),
         ]
@@ -114,36 +101,24 @@ fn array_of(values: &[AnyValue]) -> Value<'static> {
 }
 
 fn attributes_of(pairs: &[KeyValue]) -> &'static [Attribute<'static>] {
-    let attribute = |pair: &KeyValue| Attribute {
-        key: pair.key.clone().leak(),
-        value: value_of(pair.value.as_ref().expect("always set here")),
-    };
+    let attribute =
+        |pair: &KeyValue| Attribute { key: pair.key.clone().leak(), value: value_of(pair.value.as_ref().expect("always set here")) };
     leak(pairs.iter().map(attribute).collect())
 }
 
 /// The first `constant` attributes encoded beforehand, and the others.
-fn split<const FIELD: u32>(
-    pairs: &[KeyValue],
-    constant: usize,
-) -> (Encoded<FIELD>, &'static [Attribute<'static>]) {
+fn split<const FIELD: u32>(pairs: &[KeyValue], constant: usize) -> (Encoded<FIELD>, &'static [Attribute<'static>]) {
     let (first, rest) = attributes_of(pairs).split_at(constant.min(pairs.len()));
     (Encoded::new(first.iter().copied()), rest)
 }
 
 // ---- spans
 
-const SPAN_FLAGS: [(u32, u8, ParentContext); 4] = [
-    (0, 0, ParentContext::Unknown),
-    (1, 1, ParentContext::Unknown),
-    (0x101, 1, ParentContext::Local),
-    (0x300, 0, ParentContext::Remote),
-];
+const SPAN_FLAGS: [(u32, u8, ParentContext); 4] =
+    [(0, 0, ParentContext::Unknown), (1, 1, ParentContext::Unknown), (0x101, 1, ParentContext::Local), (0x300, 0, ParentContext::Remote)];
 
 fn flags_of(bits: u32) -> SpanFlags {
-    let (_, flags, parent) = SPAN_FLAGS
-        .iter()
-        .find(|entry| entry.0 == bits)
-        .expect("one of the table");
+    let (_, flags, parent) = SPAN_FLAGS.iter().find(|entry| entry.0 == bits).expect("one of the table");
     SpanFlags::new(*flags, *parent)
 }
 
@@ -154,71 +129,37 @@ fn span_flags() -> impl Strategy<Value = u32> {
 fn status() -> impl Strategy<Value = Option<trace::Status>> {
     prop_oneof![
         Just(None),
-        Just(Some(trace::Status {
-            code: 1,
-            message: String::new()
-        })),
+        Just(Some(trace::Status { code: 1, message: String::new() })),
         text(30).prop_map(|message| Some(trace::Status { code: 2, message })),
     ]
 }
 
 fn event() -> impl Strategy<Value = trace::span::Event> {
-    (any::<u64>(), text(20), attributes(), 0u32..3).prop_map(|(time, name, attributes, dropped)| {
-        trace::span::Event {
-            time_unix_nano: time,
-            name,
-            attributes,
-            dropped_attributes_count: dropped,
-        }
+    (any::<u64>(), text(20), attributes(), 0u32..3).prop_map(|(time, name, attributes, dropped)| trace::span::Event {
+        time_unix_nano: time,
+        name,
+        attributes,
+        dropped_attributes_count: dropped,
     })
 }
 
 fn link() -> impl Strategy<Value = trace::span::Link> {
-    (
-        any::<[u8; 16]>(),
-        any::<[u8; 8]>(),
-        text(20),
-        attributes(),
-        0u32..3,
-        span_flags(),
+    (any::<[u8; 16]>(), any::<[u8; 8]>(), text(20), attributes(), 0u32..3, span_flags()).prop_map(
+        |(trace_id, span_id, trace_state, attributes, dropped_attributes_count, flags)| trace::span::Link {
+            trace_id: trace_id.to_vec(),
+            span_id: span_id.to_vec(),
+            trace_state,
+            attributes,
+            dropped_attributes_count,
+            flags,
+        },
     )
-        .prop_map(
-            |(trace_id, span_id, trace_state, attributes, dropped_attributes_count, flags)| {
-                trace::span::Link {
-                    trace_id: trace_id.to_vec(),
-                    span_id: span_id.to_vec(),
-                    trace_state,
-                    attributes,
-                    dropped_attributes_count,
-                    flags,
-                }
-            },
-        )
 }
 
 pub(crate) fn span() -> impl Strategy<Value = trace::Span> {
-    let ids = (
-        any::<[u8; 16]>(),
-        any::<[u8; 8]>(),
-        any::<Option<[u8; 8]>>(),
-        text(10),
-        span_flags(),
-    );
-    let body = (
-        text(200),
-        1i32..=5,
-        any::<u64>(),
-        any::<u64>(),
-        attributes(),
-        status(),
-    );
-    let lists = (
-        prop::collection::vec(event(), 0..3),
-        prop::collection::vec(link(), 0..3),
-        0u32..300,
-        0u32..300,
-        0u32..300,
-    );
+    let ids = (any::<[u8; 16]>(), any::<[u8; 8]>(), any::<Option<[u8; 8]>>(), text(10), span_flags());
+    let body = (text(200), 1i32..=5, any::<u64>(), any::<u64>(), attributes(), status());
+    let lists = (prop::collection::vec(event(), 0..3), prop::collection::vec(link(), 0..3), 0u32..300, 0u32..300, 0u32..300);
     (ids, body, lists).prop_map(|(ids, body, lists)| trace::Span {
         trace_id: ids.0.to_vec(),
         span_id: ids.1.to_vec(),
@@ -307,21 +248,8 @@ pub(crate) fn write_span(items: &mut Items<Traces>, span: &trace::Span, constant
 // ---- log records
 
 pub(crate) fn log_record() -> impl Strategy<Value = logs::LogRecord> {
-    let head = (
-        any::<u64>(),
-        any::<u64>(),
-        0i32..=24,
-        text(8),
-        any_value(),
-        attributes(),
-    );
-    let tail = (
-        0u32..3,
-        any::<u8>(),
-        any::<Option<[u8; 16]>>(),
-        any::<Option<[u8; 8]>>(),
-        text(12),
-    );
+    let head = (any::<u64>(), any::<u64>(), 0i32..=24, text(8), any_value(), attributes());
+    let tail = (0u32..3, any::<u8>(), any::<Option<[u8; 16]>>(), any::<Option<[u8; 8]>>(), text(12));
     (head, tail).prop_map(|(head, tail)| logs::LogRecord {
         time_unix_nano: head.0,
         observed_time_unix_nano: head.1,
@@ -360,26 +288,16 @@ pub(crate) fn write_log_record(items: &mut Items<Logs>, record: &logs::LogRecord
 // ---- metrics
 
 fn exemplar() -> impl Strategy<Value = metrics::Exemplar> {
-    let value = prop_oneof![
-        any::<f64>().prop_map(exemplar::Value::AsDouble),
-        any::<i64>().prop_map(exemplar::Value::AsInt),
-    ];
-    (
-        any::<u64>(),
-        value,
-        any::<[u8; 8]>(),
-        any::<[u8; 16]>(),
-        attributes(),
+    let value = prop_oneof![any::<f64>().prop_map(exemplar::Value::AsDouble), any::<i64>().prop_map(exemplar::Value::AsInt),];
+    (any::<u64>(), value, any::<[u8; 8]>(), any::<[u8; 16]>(), attributes()).prop_map(
+        |(time_unix_nano, value, span_id, trace_id, filtered_attributes)| metrics::Exemplar {
+            time_unix_nano,
+            value: Some(value),
+            span_id: span_id.to_vec(),
+            trace_id: trace_id.to_vec(),
+            filtered_attributes,
+        },
     )
-        .prop_map(
-            |(time_unix_nano, value, span_id, trace_id, filtered_attributes)| metrics::Exemplar {
-                time_unix_nano,
-                value: Some(value),
-                span_id: span_id.to_vec(),
-                trace_id: trace_id.to_vec(),
-                filtered_attributes,
-            },
-        )
 }
 
 fn exemplars() -> impl Strategy<Value = Vec<metrics::Exemplar>> {
@@ -392,167 +310,113 @@ fn number_point() -> impl Strategy<Value = metrics::NumberDataPoint> {
         any::<f64>().prop_map(|value| Some(number_data_point::Value::AsDouble(value))),
         any::<i64>().prop_map(|value| Some(number_data_point::Value::AsInt(value))),
     ];
-    (attributes(), any::<u64>(), any::<u64>(), value, exemplars()).prop_map(
-        |(attributes, start, time, value, exemplars)| metrics::NumberDataPoint {
+    (attributes(), any::<u64>(), any::<u64>(), value, exemplars()).prop_map(|(attributes, start, time, value, exemplars)| {
+        metrics::NumberDataPoint {
             attributes,
             start_time_unix_nano: start,
             time_unix_nano: time,
             flags: u32::from(value.is_none()),
             value,
             exemplars,
-        },
-    )
+        }
+    })
 }
 
 fn histogram_point() -> impl Strategy<Value = metrics::HistogramDataPoint> {
     let counts = prop::collection::vec(any::<u64>(), 0..20);
     let bounds = prop::collection::vec(any::<f64>(), 0..20);
-    let numbers = (
-        any::<u64>(),
-        any::<u64>(),
-        any::<u64>(),
-        any::<[Option<f64>; 3]>(),
-    );
-    (attributes(), numbers, counts, bounds, exemplars()).prop_map(
-        |(attributes, numbers, bucket_counts, explicit_bounds, exemplars)| {
-            metrics::HistogramDataPoint {
-                attributes,
-                start_time_unix_nano: numbers.0,
-                time_unix_nano: numbers.1,
-                count: numbers.2,
-                sum: numbers.3[0],
-                bucket_counts,
-                explicit_bounds,
-                exemplars,
-                flags: 0,
-                min: numbers.3[1],
-                max: numbers.3[2],
-            }
-        },
-    )
-}
-
-fn buckets() -> impl Strategy<Value = Option<exponential_histogram_data_point::Buckets>> {
-    let some = (any::<i32>(), prop::collection::vec(any::<u64>(), 0..20)).prop_map(
-        |(offset, bucket_counts)| exponential_histogram_data_point::Buckets {
-            offset,
-            bucket_counts,
-        },
-    );
-    prop::option::of(some)
-}
-
-fn exponential_point() -> impl Strategy<Value = metrics::ExponentialHistogramDataPoint> {
-    let numbers = (
-        any::<u64>(),
-        any::<u64>(),
-        any::<u64>(),
-        any::<[Option<f64>; 3]>(),
-    );
-    let scale = (
-        any::<i32>(),
-        any::<u64>(),
-        prop_oneof![Just(0.0), any::<f64>()],
-    );
-    (
-        attributes(),
-        numbers,
-        scale,
-        buckets(),
-        buckets(),
-        exemplars(),
-    )
-        .prop_map(
-            |(attributes, numbers, scale, positive, negative, exemplars)| {
-                metrics::ExponentialHistogramDataPoint {
-                    attributes,
-                    start_time_unix_nano: numbers.0,
-                    time_unix_nano: numbers.1,
-                    count: numbers.2,
-                    sum: numbers.3[0],
-                    scale: scale.0,
-                    zero_count: scale.1,
-                    zero_threshold: scale.2,
-                    positive,
-                    negative,
-                    flags: 0,
-                    exemplars,
-                    min: numbers.3[1],
-                    max: numbers.3[2],
-                }
-            },
-        )
-}
-
-fn ended_histogram() -> impl Strategy<Value = metrics::HistogramDataPoint> {
-    (attributes(), any::<u64>(), any::<u64>()).prop_map(|(attributes, start, time)| {
+    let numbers = (any::<u64>(), any::<u64>(), any::<u64>(), any::<[Option<f64>; 3]>());
+    (attributes(), numbers, counts, bounds, exemplars()).prop_map(|(attributes, numbers, bucket_counts, explicit_bounds, exemplars)| {
         metrics::HistogramDataPoint {
             attributes,
-            start_time_unix_nano: start,
-            time_unix_nano: time,
-            flags: 1,
-            ..Default::default()
+            start_time_unix_nano: numbers.0,
+            time_unix_nano: numbers.1,
+            count: numbers.2,
+            sum: numbers.3[0],
+            bucket_counts,
+            explicit_bounds,
+            exemplars,
+            flags: 0,
+            min: numbers.3[1],
+            max: numbers.3[2],
         }
     })
 }
 
-fn ended_exponential() -> impl Strategy<Value = metrics::ExponentialHistogramDataPoint> {
-    (attributes(), any::<u64>(), any::<u64>()).prop_map(|(attributes, start, time)| {
-        metrics::ExponentialHistogramDataPoint {
+fn buckets() -> impl Strategy<Value = Option<exponential_histogram_data_point::Buckets>> {
+    let some = (any::<i32>(), prop::collection::vec(any::<u64>(), 0..20))
+        .prop_map(|(offset, bucket_counts)| exponential_histogram_data_point::Buckets { offset, bucket_counts });
+    prop::option::of(some)
+}
+
+fn exponential_point() -> impl Strategy<Value = metrics::ExponentialHistogramDataPoint> {
+    let numbers = (any::<u64>(), any::<u64>(), any::<u64>(), any::<[Option<f64>; 3]>());
+    let scale = (any::<i32>(), any::<u64>(), prop_oneof![Just(0.0), any::<f64>()]);
+    (attributes(), numbers, scale, buckets(), buckets(), exemplars()).prop_map(
+        |(attributes, numbers, scale, positive, negative, exemplars)| metrics::ExponentialHistogramDataPoint {
             attributes,
-            start_time_unix_nano: start,
-            time_unix_nano: time,
-            flags: 1,
-            ..Default::default()
-        }
+            start_time_unix_nano: numbers.0,
+            time_unix_nano: numbers.1,
+            count: numbers.2,
+            sum: numbers.3[0],
+            scale: scale.0,
+            zero_count: scale.1,
+            zero_threshold: scale.2,
+            positive,
+            negative,
+            flags: 0,
+            exemplars,
+            min: numbers.3[1],
+            max: numbers.3[2],
+        },
+    )
+}
+
+fn ended_histogram() -> impl Strategy<Value = metrics::HistogramDataPoint> {
+    (attributes(), any::<u64>(), any::<u64>()).prop_map(|(attributes, start, time)| metrics::HistogramDataPoint {
+        attributes,
+        start_time_unix_nano: start,
+        time_unix_nano: time,
+        flags: 1,
+        ..Default::default()
+    })
+}
+
+fn ended_exponential() -> impl Strategy<Value = metrics::ExponentialHistogramDataPoint> {
+    (attributes(), any::<u64>(), any::<u64>()).prop_map(|(attributes, start, time)| metrics::ExponentialHistogramDataPoint {
+        attributes,
+        start_time_unix_nano: start,
+        time_unix_nano: time,
+        flags: 1,
+        ..Default::default()
     })
 }
 
 fn data() -> impl Strategy<Value = metric::Data> {
     let numbers = || prop::collection::vec(number_point(), 1..4);
-    let histograms = prop::collection::vec(
-        prop_oneof![3 => histogram_point(), 1 => ended_histogram()],
-        1..4,
-    );
-    let exponentials = prop::collection::vec(
-        prop_oneof![3 => exponential_point(), 1 => ended_exponential()],
-        1..4,
-    );
+    let histograms = prop::collection::vec(prop_oneof![3 => histogram_point(), 1 => ended_histogram()], 1..4);
+    let exponentials = prop::collection::vec(prop_oneof![3 => exponential_point(), 1 => ended_exponential()], 1..4);
     prop_oneof![
         numbers().prop_map(|data_points| metric::Data::Gauge(metrics::Gauge { data_points })),
-        (numbers(), 1i32..=2, any::<bool>()).prop_map(
-            |(data_points, aggregation_temporality, is_monotonic)| {
-                metric::Data::Sum(metrics::Sum {
-                    data_points,
-                    aggregation_temporality,
-                    is_monotonic,
-                })
-            }
-        ),
+        (numbers(), 1i32..=2, any::<bool>()).prop_map(|(data_points, aggregation_temporality, is_monotonic)| {
+            metric::Data::Sum(metrics::Sum { data_points, aggregation_temporality, is_monotonic })
+        }),
         (histograms, 1i32..=2).prop_map(|(data_points, aggregation_temporality)| {
-            metric::Data::Histogram(metrics::Histogram {
-                data_points,
-                aggregation_temporality,
-            })
+            metric::Data::Histogram(metrics::Histogram { data_points, aggregation_temporality })
         }),
         (exponentials, 1i32..=2).prop_map(|(data_points, aggregation_temporality)| {
-            metric::Data::ExponentialHistogram(metrics::ExponentialHistogram {
-                data_points,
-                aggregation_temporality,
-            })
+            metric::Data::ExponentialHistogram(metrics::ExponentialHistogram { data_points, aggregation_temporality })
         }),
     ]
 }
 
 pub(crate) fn metric() -> impl Strategy<Value = metrics::Metric> {
-    (text(20), text(60), text(5), data()).prop_map(|(name, description, unit, data)| {
-        metrics::Metric {
-            name,
-            description,
-            unit,
-            data: Some(data),
-            ..Default::default()
-        }
+    (text(20), text(60), text(5), data()).prop_map(|(name, description, unit, data)| metrics::Metric {
+        name,
+        description,
+        unit,
+        data: Some(data),
+        ..Default::default()
     })
 }
 
@@ -568,9 +432,7 @@ pub(crate) fn points_of(metric: &metrics::Metric) -> u64 {
 }
 
 pub(crate) fn integers_of(metric: &metrics::Metric) -> Vec<i64> {
-    let Some(metric::Data::Sum(sum)) = &metric.data else {
-        panic!("not a sum")
-    };
+    let Some(metric::Data::Sum(sum)) = &metric.data else { panic!("not a sum") };
     let integer = |point: &metrics::NumberDataPoint| match point.value {
         Some(number_data_point::Value::AsInt(value)) => value,
         other => panic!("not an integer: {other:?}"),
@@ -579,11 +441,7 @@ pub(crate) fn integers_of(metric: &metrics::Metric) -> Vec<i64> {
 }
 
 fn temporality_of(number: i32) -> Temporality {
-    if number == 1 {
-        Temporality::Delta
-    } else {
-        Temporality::Cumulative
-    }
+    if number == 1 { Temporality::Delta } else { Temporality::Cumulative }
 }
 
 fn exemplar_of(exemplar: &metrics::Exemplar) -> Exemplar<'static> {
@@ -607,15 +465,9 @@ fn encoded<const FIELD: u32>(pairs: &[KeyValue]) -> Encoded<FIELD> {
     Encoded::new(attributes_of(pairs).iter().copied())
 }
 
-fn push_number(
-    points: &mut remora_otlp::Points<'_, remora_otlp::Numbers>,
-    point: &metrics::NumberDataPoint,
-) {
+fn push_number(points: &mut remora_otlp::Points<'_, remora_otlp::Numbers>, point: &metrics::NumberDataPoint) {
     points.push(&NumberPoint {
-        interval: Interval {
-            start_unix_nano: point.start_time_unix_nano,
-            time_unix_nano: point.time_unix_nano,
-        },
+        interval: Interval { start_unix_nano: point.start_time_unix_nano, time_unix_nano: point.time_unix_nano },
         value: point.value.map(|value| match value {
             number_data_point::Value::AsDouble(value) => Number::F64(value),
             number_data_point::Value::AsInt(value) => Number::I64(value),
@@ -625,14 +477,8 @@ fn push_number(
     });
 }
 
-fn push_histogram(
-    points: &mut remora_otlp::Points<'_, remora_otlp::Histograms>,
-    point: &metrics::HistogramDataPoint,
-) {
-    let interval = Interval {
-        start_unix_nano: point.start_time_unix_nano,
-        time_unix_nano: point.time_unix_nano,
-    };
+fn push_histogram(points: &mut remora_otlp::Points<'_, remora_otlp::Histograms>, point: &metrics::HistogramDataPoint) {
+    let interval = Interval { start_unix_nano: point.start_time_unix_nano, time_unix_nano: point.time_unix_nano };
     if point.flags == 1 {
         return points.ended(interval, &encoded(&point.attributes));
     }
@@ -650,20 +496,14 @@ fn push_histogram(
 }
 
 fn buckets_of(buckets: Option<&exponential_histogram_data_point::Buckets>) -> Option<Buckets<'_>> {
-    buckets.map(|buckets| Buckets {
-        offset: buckets.offset,
-        counts: &buckets.bucket_counts,
-    })
+    buckets.map(|buckets| Buckets { offset: buckets.offset, counts: &buckets.bucket_counts })
 }
 
 fn push_exponential(
     points: &mut remora_otlp::Points<'_, remora_otlp::ExponentialHistograms>,
     point: &metrics::ExponentialHistogramDataPoint,
 ) {
-    let interval = Interval {
-        start_unix_nano: point.start_time_unix_nano,
-        time_unix_nano: point.time_unix_nano,
-    };
+    let interval = Interval { start_unix_nano: point.start_time_unix_nano, time_unix_nano: point.time_unix_nano };
     if point.flags == 1 {
         return points.ended(interval, &encoded(&point.attributes));
     }
@@ -684,60 +524,26 @@ fn push_exponential(
 }
 
 pub(crate) fn write_metric(items: &mut Items<Metrics>, metric: &metrics::Metric) {
-    let name = MetricName {
-        name: &metric.name,
-        description: &metric.description,
-        unit: &metric.unit,
-    };
+    let name = MetricName { name: &metric.name, description: &metric.description, unit: &metric.unit };
     match metric.data.as_ref().expect("always set here") {
         metric::Data::Gauge(gauge) => {
-            items.gauge(name, |points| {
-                gauge
-                    .data_points
-                    .iter()
-                    .for_each(|point| push_number(points, point))
-            });
+            items.gauge(name, |points| gauge.data_points.iter().for_each(|point| push_number(points, point)));
         }
         metric::Data::Sum(sum) => {
-            let kind = if sum.is_monotonic {
-                SumKind::Monotonic
-            } else {
-                SumKind::NonMonotonic
-            };
-            items.sum(
-                name,
-                temporality_of(sum.aggregation_temporality),
-                kind,
-                |points| {
-                    sum.data_points
-                        .iter()
-                        .for_each(|point| push_number(points, point));
-                },
-            );
+            let kind = if sum.is_monotonic { SumKind::Monotonic } else { SumKind::NonMonotonic };
+            items.sum(name, temporality_of(sum.aggregation_temporality), kind, |points| {
+                sum.data_points.iter().for_each(|point| push_number(points, point));
+            });
         }
         metric::Data::Histogram(histogram) => {
-            items.histogram(
-                name,
-                temporality_of(histogram.aggregation_temporality),
-                |points| {
-                    histogram
-                        .data_points
-                        .iter()
-                        .for_each(|point| push_histogram(points, point));
-                },
-            );
+            items.histogram(name, temporality_of(histogram.aggregation_temporality), |points| {
+                histogram.data_points.iter().for_each(|point| push_histogram(points, point));
+            });
         }
         metric::Data::ExponentialHistogram(histogram) => {
-            items.exponential_histogram(
-                name,
-                temporality_of(histogram.aggregation_temporality),
-                |points| {
-                    histogram
-                        .data_points
-                        .iter()
-                        .for_each(|point| push_exponential(points, point));
-                },
-            );
+            items.exponential_histogram(name, temporality_of(histogram.aggregation_temporality), |points| {
+                histogram.data_points.iter().for_each(|point| push_exponential(points, point));
+            });
         }
         metric::Data::Summary(_) => panic!("never made"),
     }

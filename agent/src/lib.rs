@@ -1,3 +1,11 @@
-//! Remora.
+//! Remora: one agent per Linux node that turns eBPF events and logs into OpenTelemetry metrics, spans and
+//! log records.
+//!
+//! The binary only parses arguments and starts a command; everything else is here so that tests reach it.
 
+pub mod commands;
+pub mod config;
 pub mod entity;
+pub mod kernel;
+pub mod selection;
+pub mod selfobs;

@@ -1,1 +1,22 @@
-//! Placeholder.
+//! What every end-to-end test needs: real programs with their logs, a real Collector with what it received,
+//! and the agent as it is shipped.
+//!
+//! Nothing here measures time: waiting has a generous bound that only a hang reaches. Whatever a test starts ends
+//! with the test, by process id, and only that.
+#![cfg_attr(test, expect(clippy::unwrap_used, reason = "a test that cannot go on fails"))]
+
+mod agent;
+mod collector;
+mod http;
+mod otlp;
+mod parts;
+mod process;
+mod wait;
+
+pub use agent::Agent;
+pub use collector::Collector;
+pub use http::{Response, get};
+pub use otlp::{Item, attributes};
+pub use parts::{is_root, part, repository, target_dir};
+pub use process::Process;
+pub use wait::{free_port, wait_until};

@@ -184,7 +184,8 @@ fn only_pipeline_and_selfobs_name_otlp() {
 
 #[test]
 fn only_the_readers_of_the_node_name_its_files() {
-    let readers = ["agent/src/kernel", "agent/src/entity", "agent/src/samplers", "agent/src/logs"];
+    // The last one reads the agent's own process.
+    let readers = ["agent/src/kernel", "agent/src/entity", "agent/src/samplers", "agent/src/logs", "agent/src/selfobs/process"];
     only_these_name(&readers, "agent/src", &["procfs"]);
     // Defaults of the roots are configuration.
     let with_config: Vec<&str> = readers.iter().copied().chain(["agent/src/config"]).collect();

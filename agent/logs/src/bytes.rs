@@ -37,8 +37,7 @@ const fn classes() -> [u8; 256] {
             b'/' => SLASH,
             b'@' | b'\\' => ADDRESS,
             0..=b' ' | 0x7f => SPACE,
-            b'=' | b':' | b',' | b';' | b'(' | b')' | b'[' | b']' | b'{' | b'}' | b'<' | b'>'
-            | b'|' | b'"' | b'\'' | b'`' => SEPARATOR,
+            b'=' | b':' | b',' | b';' | b'(' | b')' | b'[' | b']' | b'{' | b'}' | b'<' | b'>' | b'|' | b'"' | b'\'' | b'`' => SEPARATOR,
             _ => 0,
         };
         byte += 1;
@@ -63,29 +62,20 @@ pub(crate) fn trim(text: &[u8]) -> &[u8] {
 
 /// `text` without white space at its start.
 pub(crate) fn trim_start(text: &[u8]) -> &[u8] {
-    let start = text
-        .iter()
-        .position(|byte| !is_space(*byte))
-        .unwrap_or(text.len());
+    let start = text.iter().position(|byte| !is_space(*byte)).unwrap_or(text.len());
     &text[start..]
 }
 
 /// `text` without white space at its end.
 pub(crate) fn trim_end(text: &[u8]) -> &[u8] {
-    let end = text
-        .iter()
-        .rposition(|byte| !is_space(*byte))
-        .map_or(0, |last| last + 1);
+    let end = text.iter().rposition(|byte| !is_space(*byte)).map_or(0, |last| last + 1);
     &text[..end]
 }
 
 /// Where the run of bytes for which `holds` is true, starting at `from`, ends.
 pub(crate) fn run_end(text: &[u8], from: usize, holds: impl Fn(u8) -> bool) -> usize {
     let rest = text.get(from..).unwrap_or_default();
-    from + rest
-        .iter()
-        .position(|byte| !holds(*byte))
-        .unwrap_or(rest.len())
+    from + rest.iter().position(|byte| !holds(*byte)).unwrap_or(rest.len())
 }
 
 /// The position of `needle` in `text`, at or after `from`.

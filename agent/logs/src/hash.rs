@@ -15,19 +15,10 @@ pub(crate) fn mix(state: u64, word: u64) -> u64 {
 pub(crate) fn mix_bytes(mut state: u64, bytes: &[u8]) -> u64 {
     let mut chunks = bytes.chunks_exact(8);
     for chunk in &mut chunks {
-        state = mix(
-            state,
-            chunk
-                .iter()
-                .rev()
-                .fold(0, |word, byte| word << 8 | u64::from(*byte)),
-        );
+        state = mix(state, chunk.iter().rev().fold(0, |word, byte| word << 8 | u64::from(*byte)));
     }
     let tail = chunks.remainder();
-    let word = tail
-        .iter()
-        .rev()
-        .fold(0, |word, byte| word << 8 | u64::from(*byte));
+    let word = tail.iter().rev().fold(0, |word, byte| word << 8 | u64::from(*byte));
     mix(state, word ^ (bytes.len() as u64) << 56)
 }
 

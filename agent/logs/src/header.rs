@@ -29,17 +29,10 @@ pub struct Header<'a> {
 
 /// Splits the header off a line.
 pub fn parse(line: &[u8]) -> Header<'_> {
-    let mut parser = Parser {
-        text: line,
-        at: 0,
-        header: Header::default(),
-    };
+    let mut parser = Parser { text: line, at: 0, header: Header::default() };
     parser.run();
     let message_start = run_end(line, parser.at.min(line.len()), is_space);
-    Header {
-        message_start,
-        ..parser.header
-    }
+    Header { message_start, ..parser.header }
 }
 
 /// A name that ends at a colon, and where the text behind it starts.
@@ -89,13 +82,8 @@ impl<'a> Parser<'a> {
     fn skip_separators(&mut self) {
         loop {
             self.skip_spaces();
-            let end = run_end(self.text, self.at, |byte| {
-                matches!(byte, b'|' | b'-' | b':' | b',' | b';')
-            });
-            let alone = self
-                .text
-                .get(end)
-                .is_none_or(|byte| is_space(*byte) || *byte == b'[' || self.text[self.at] == b'|');
+            let end = run_end(self.text, self.at, |byte| matches!(byte, b'|' | b'-' | b':' | b',' | b';'));
+            let alone = self.text.get(end).is_none_or(|byte| is_space(*byte) || *byte == b'[' || self.text[self.at] == b'|');
             if end == self.at || !alone {
                 return;
             }
@@ -110,20 +98,14 @@ impl<'a> Parser<'a> {
 
     /// `<34>` of syslog (RFC 5424 section 6.2.1), with the version behind it.
     fn priority(&mut self) {
-        let Some(end) = self
-            .text
-            .get(..5.min(self.text.len()))
-            .and_then(|start| memchr::memchr(b'>', start))
-        else {
+        let Some(end) = self.text.get(..5.min(self.text.len())).and_then(|start| memchr::memchr(b'>', start)) else {
             return;
         };
         let digits = self.text.get(1..end).unwrap_or_default();
         if self.text[0] != b'<' || digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
             return;
         }
-        let value = digits
-            .iter()
-            .fold(0u64, |value, byte| value * 10 + u64::from(byte - b'0'));
+        let value = digits.iter().fold(0u64, |value, byte| value * 10 + u64::from(byte - b'0'));
         if let Some(severity) = Severity::from_syslog(value % 8).filter(|_| value < 192) {
             self.header.severity = severity;
             self.at = end + 1;
@@ -136,10 +118,7 @@ impl<'a> Parser<'a> {
     /// glog and klog: `I1125 15:04:05.000000    12 file.go:34] message`.
     fn glog(&mut self) -> bool {
         let rest = self.rest();
-        let Some(severity) = rest
-            .first()
-            .and_then(|letter| Severity::from_letter(*letter))
-        else {
+        let Some(severity) = rest.first().and_then(|letter| Severity::from_letter(*letter)) else {
             return false;
         };
         let digits = run_end(rest, 1, |byte| byte.is_ascii_digit()) - 1;
@@ -165,12 +144,7 @@ impl<'a> Parser<'a> {
     fn redis(&mut self) -> bool {
         let rest = self.rest();
         let digits = run_end(rest, 0, |byte| byte.is_ascii_digit());
-        if digits == 0
-            || !matches!(
-                rest.get(digits..digits + 3),
-                Some([b':', b'A'..=b'Z', b' '])
-            )
-        {
+        if digits == 0 || !matches!(rest.get(digits..digits + 3), Some([b':', b'A'..=b'Z', b' '])) {
             return false;
         }
         let time = digits + 3;
@@ -205,10 +179,7 @@ impl<'a> Parser<'a> {
         let Some(open) = memchr::memrchr(b'(', &window[..close]) else {
             return false;
         };
-        if !window[open + 1..close]
-            .iter()
-            .all(|byte| byte.is_ascii_digit() || *byte == b' ')
-        {
+        if !window[open + 1..close].iter().all(|byte| byte.is_ascii_digit() || *byte == b' ') {
             return false;
         }
         self.set_level(severity, &self.text[self.at..self.at + 1]);
@@ -252,14 +223,11 @@ impl<'a> Parser<'a> {
         if rest.get(next) == Some(&b'|') {
             next = run_end(rest, next + 1, is_space);
         }
-        let prose = rest[..end].iter().all(u8::is_ascii_lowercase)
-            && !self.header.has_time
-            && rest.get(next.wrapping_sub(2)) != Some(&b'|');
+        let prose =
+            rest[..end].iter().all(u8::is_ascii_lowercase) && !self.header.has_time && rest.get(next.wrapping_sub(2)) != Some(&b'|');
         let after = rest.get(next..)?;
         let dated = timestamp::has_date(after)
-            || timestamp::end(after).is_some_and(|end| {
-                after.get(end) == Some(&b' ') && timestamp::has_date(&after[end + 1..])
-            });
+            || timestamp::end(after).is_some_and(|end| after.get(end) == Some(&b' ') && timestamp::has_date(&after[end + 1..]));
         (dated && !prose).then_some(self.at + next)
     }
 
@@ -292,19 +260,12 @@ impl<'a> Parser<'a> {
         if self.header.severity_text.is_empty() {
             let mut at = self.at;
             for column in 0..MAX_COLUMNS {
-                at = run_end(self.text, at, |byte| {
-                    is_space(byte) || matches!(byte, b'|' | b'-' | b':' | b',')
-                });
+                at = run_end(self.text, at, |byte| is_space(byte) || matches!(byte, b'|' | b'-' | b':' | b','));
                 if at > MAX_HEADER + self.at {
                     return false;
                 }
                 match self.column_at(at, column == 0) {
-                    Column::Level {
-                        severity,
-                        start,
-                        end,
-                        after,
-                    } => {
+                    Column::Level { severity, start, end, after } => {
                         self.set_level(severity, &self.text[start..end]);
                         self.at = after;
                         return true;
@@ -325,29 +286,19 @@ impl<'a> Parser<'a> {
         if matches!(rest[0], b'[' | b'(' | b'<') {
             return self.group_column(at);
         }
-        let end = run_end(rest, 0, |byte| {
-            !is_space(byte) && !matches!(byte, b':' | b'|' | b',' | b']' | b'[' | b'(')
-        });
+        let end = run_end(rest, 0, |byte| !is_space(byte) && !matches!(byte, b':' | b'|' | b',' | b']' | b'[' | b'('));
         let word = &rest[..end];
         let next = rest.get(end).copied();
         if let Some(severity) = Severity::from_header_word(word) {
             let capitals = word.iter().all(u8::is_ascii_uppercase);
-            let marked =
-                matches!(next, Some(b':' | b'|' | b',' | b'\t')) || rest[end..].starts_with(b"  ");
+            let marked = matches!(next, Some(b':' | b'|' | b',' | b'\t')) || rest[end..].starts_with(b"  ");
             if capitals || marked || (first && next == Some(b' ')) {
                 let after = at + end + usize::from(matches!(next, Some(b'|' | b',')));
-                return Column::Level {
-                    severity,
-                    start: at,
-                    end: at + end,
-                    after,
-                };
+                return Column::Level { severity, start: at, end: at + end, after };
             }
         }
         if is_column(word, next) {
-            Column::Other {
-                after: at + run_end(rest, 0, |byte| !is_space(byte) && byte != b'|'),
-            }
+            Column::Other { after: at + run_end(rest, 0, |byte| !is_space(byte) && byte != b'|') }
         } else {
             Column::Prose
         }
@@ -364,12 +315,7 @@ impl<'a> Parser<'a> {
         match Severity::from_word(word) {
             Some(severity) => {
                 let word_at = start + word_start + run_end(&inner[word_start..], 0, is_space);
-                Column::Level {
-                    severity,
-                    start: word_at,
-                    end: word_at + word.len(),
-                    after: end + 1,
-                }
+                Column::Level { severity, start: word_at, end: word_at + word.len(), after: end + 1 }
             }
             None if self.text[at] == b'<' => Column::Prose,
             None => Column::Other { after: end + 1 },
@@ -403,12 +349,7 @@ impl<'a> Parser<'a> {
     fn leading_level(&mut self) -> bool {
         self.skip_spaces();
         match self.column_at(self.at, false) {
-            Column::Level {
-                severity,
-                start,
-                end,
-                after,
-            } => {
+            Column::Level { severity, start, end, after } => {
                 self.set_level(severity, &self.text[start..end]);
                 self.at = after;
                 true
@@ -469,11 +410,7 @@ impl<'a> Parser<'a> {
         let Some((_, end)) = group(self.text, self.at) else {
             return false;
         };
-        if self
-            .text
-            .get(end + 1)
-            .is_none_or(|byte| !is_space(*byte) && *byte != b':')
-        {
+        if self.text.get(end + 1).is_none_or(|byte| !is_space(*byte) && *byte != b':') {
             return false;
         }
         self.at = end + 1;
@@ -483,9 +420,7 @@ impl<'a> Parser<'a> {
 
     fn logger(&mut self) {
         let rest = self.rest();
-        let end = run_end(rest, 0, |byte| {
-            !is_space(byte) && !matches!(byte, b'"' | b'\'' | b'=' | b'[' | b'(' | b'{')
-        });
+        let end = run_end(rest, 0, |byte| !is_space(byte) && !matches!(byte, b'"' | b'\'' | b'=' | b'[' | b'(' | b'{'));
         let token = &rest[..end];
         let named = token.first().is_some_and(u8::is_ascii_alphabetic) && end <= MAX_NAME;
         if !named {
@@ -495,14 +430,11 @@ impl<'a> Parser<'a> {
         let after = &rest[behind..];
         let name = token.strip_suffix(b":").unwrap_or(token);
         let spaced = behind > end && !after.is_empty();
-        let plain =
-            !name.contains(&b':') && (name.contains(&b'.') || !name.iter().any(u8::is_ascii_digit));
+        let plain = !name.contains(&b':') && (name.contains(&b'.') || !name.iter().any(u8::is_ascii_digit));
         let colon = token.len() > name.len() && (spaced && plain || is_source_line(name));
         let dash = spaced && (after.starts_with(b"- ") || after.starts_with(b": "));
         let padded = behind >= end + 2 && after.first().is_some_and(|byte| is_alphanumeric(*byte));
-        let dotted = spaced
-            && memchr::memchr_iter(b'.', name).count() >= 2
-            && matches!(after[0], b'[' | b'(' | b'-');
+        let dotted = spaced && memchr::memchr_iter(b'.', name).count() >= 2 && matches!(after[0], b'[' | b'(' | b'-');
         if colon || dash || padded || dotted {
             self.header.logger = name;
             self.at += behind;
@@ -522,8 +454,7 @@ impl<'a> Parser<'a> {
             return;
         };
         let inner = &self.text[start..end];
-        let opaque =
-            inner == b"-" || (inner.iter().any(u8::is_ascii_digit) && !inner.contains(&b':'));
+        let opaque = inner == b"-" || (inner.iter().any(u8::is_ascii_digit) && !inner.contains(&b':'));
         if opaque && self.text.get(end + 1) == Some(&b' ') {
             self.at = end + 2;
         }
@@ -532,18 +463,10 @@ impl<'a> Parser<'a> {
     /// Host and program of syslog: `host program[123]: message`; then a level that the message starts with.
     fn program(&mut self) {
         self.skip_spaces();
-        let host_end = run_end(self.text, self.at, |byte| {
-            !is_space(byte) && !matches!(byte, b':' | b'[')
-        });
+        let host_end = run_end(self.text, self.at, |byte| !is_space(byte) && !matches!(byte, b':' | b'['));
         let after_host = run_end(self.text, host_end, is_space);
-        let behind_host = if after_host > host_end {
-            program_name(self.text, after_host)
-        } else {
-            None
-        };
-        let Some(found) = behind_host.or_else(|| {
-            program_name(self.text, self.at).filter(|found| found.name.len() < found.after)
-        }) else {
+        let behind_host = if after_host > host_end { program_name(self.text, after_host) } else { None };
+        let Some(found) = behind_host.or_else(|| program_name(self.text, self.at).filter(|found| found.name.len() < found.after)) else {
             return;
         };
         self.header.logger = found.name;
@@ -555,13 +478,7 @@ impl<'a> Parser<'a> {
         if self.glog() {
             return;
         }
-        let Column::Level {
-            severity,
-            start,
-            end,
-            after,
-        } = self.column_at(self.at, false)
-        else {
+        let Column::Level { severity, start, end, after } = self.column_at(self.at, false) else {
             return;
         };
         self.set_level(severity, &self.text[start..end]);
@@ -575,15 +492,8 @@ impl<'a> Parser<'a> {
 }
 
 enum Column {
-    Level {
-        severity: Severity,
-        start: usize,
-        end: usize,
-        after: usize,
-    },
-    Other {
-        after: usize,
-    },
+    Level { severity: Severity, start: usize, end: usize, after: usize },
+    Other { after: usize },
     Prose,
 }
 
@@ -617,9 +527,7 @@ fn is_column(word: &[u8], next: Option<u8>) -> bool {
     }
     let has = |test: fn(&u8) -> bool| word.iter().any(test);
     let capitals = !has(u8::is_ascii_lowercase) && has(u8::is_ascii_uppercase);
-    let dotted = word
-        .windows(3)
-        .any(|part| part[1] == b'.' && is_alphanumeric(part[0]) && is_alphanumeric(part[2]));
+    let dotted = word.windows(3).any(|part| part[1] == b'.' && is_alphanumeric(part[0]) && is_alphanumeric(part[2]));
     let program = next == Some(b'[') || (next == Some(b':') && !has(u8::is_ascii_digit));
     !program && (capitals || dotted || has(u8::is_ascii_digit) || next == Some(b'|'))
 }
@@ -633,37 +541,24 @@ fn uptime_end(text: &[u8]) -> Option<usize> {
 
 /// `file.go:12` in front of a colon.
 fn is_source_line(name: &[u8]) -> bool {
-    let digits = name
-        .iter()
-        .rev()
-        .take_while(|byte| byte.is_ascii_digit())
-        .count();
-    digits > 0
-        && name.len() > digits
-        && name[name.len() - digits - 1] == b':'
-        && name.contains(&b'.')
+    let digits = name.iter().rev().take_while(|byte| byte.is_ascii_digit()).count();
+    digits > 0 && name.len() > digits && name[name.len() - digits - 1] == b':' && name.contains(&b'.')
 }
 
 /// `program[123]:` (up to three words) or `program:`.
 fn program_name(text: &[u8], at: usize) -> Option<Named<'_>> {
     let window = &text[at..text.len().min(at + MAX_NAME)];
-    let colon = find(window, 0, b':')
-        .filter(|colon| window.get(colon + 1).is_none_or(|byte| is_space(*byte)))?;
+    let colon = find(window, 0, b':').filter(|colon| window.get(colon + 1).is_none_or(|byte| is_space(*byte)))?;
     let head = &window[..colon];
     let after = at + colon + 1;
     let words = head.split(|byte| *byte == b' ').count();
     if let Some(pid) = head.strip_suffix(b"]") {
         let open = memchr::memrchr(b'[', pid)?;
         let digits = &pid[open + 1..];
-        let valid =
-            open > 0 && words <= 3 && !digits.is_empty() && digits.iter().all(u8::is_ascii_digit);
-        return valid.then(|| Named {
-            name: &pid[..open],
-            after,
-        });
+        let valid = open > 0 && words <= 3 && !digits.is_empty() && digits.iter().all(u8::is_ascii_digit);
+        return valid.then(|| Named { name: &pid[..open], after });
     }
-    (words == 1 && head.first().is_some_and(u8::is_ascii_alphabetic))
-        .then_some(Named { name: head, after })
+    (words == 1 && head.first().is_some_and(u8::is_ascii_alphabetic)).then_some(Named { name: head, after })
 }
 
 #[cfg(test)]
@@ -682,20 +577,8 @@ mod tests {
                 "dfs.DataNode$PacketResponder",
                 "PacketResponder 1 for block",
             ),
-            (
-                "2015-10-18 18:01:47,978 INFO [main] org.apache.Foo: Created app",
-                9,
-                "INFO",
-                "org.apache.Foo",
-                "Created app",
-            ),
-            (
-                "17/06/09 20:10:40 WARN executor.Backend: Registered handlers",
-                13,
-                "WARN",
-                "executor.Backend",
-                "Registered handlers",
-            ),
+            ("2015-10-18 18:01:47,978 INFO [main] org.apache.Foo: Created app", 9, "INFO", "org.apache.Foo", "Created app"),
+            ("17/06/09 20:10:40 WARN executor.Backend: Registered handlers", 13, "WARN", "executor.Backend", "Registered handlers"),
             (
                 "2015-07-29 17:41:44,747 - WARN  [QuorumPeer[myid=1]/0:0:0:0:0:0:0:0:2181:Fast@774] - Notification time out: 3200",
                 13,
@@ -738,48 +621,12 @@ mod tests {
                 "sshd(pam_unix)",
                 "authentication failure; logname=",
             ),
-            (
-                "Dec 10 06:55:46 LabSZ sshd[24200]: error: Received disconnect",
-                17,
-                "error",
-                "sshd",
-                "error: Received disconnect",
-            ),
-            (
-                "03-17 16:13:38.811  1702  2395 D WindowManager: printFreezing",
-                5,
-                "D",
-                "WindowManager",
-                "printFreezing",
-            ),
-            (
-                "20171223-22:15:29:606|Step_LSC|30002312|onStandStepChanged 3579",
-                0,
-                "",
-                "Step_LSC",
-                "onStandStepChanged 3579",
-            ),
-            (
-                "[Sun Dec 04 04:47:44 2005] [notice] workerEnv.init() ok",
-                10,
-                "notice",
-                "",
-                "workerEnv.init() ok",
-            ),
-            (
-                "[Wed Nov 25 15:04:05.123456 2026] [core:error] [pid 12:tid 3] AH00126: Invalid URI",
-                17,
-                "error",
-                "",
-                "AH00126: Invalid URI",
-            ),
-            (
-                "[10.30 16:49:06] chrome.exe - proxy.example.org:5070 close",
-                0,
-                "",
-                "",
-                "chrome.exe - proxy.example.org:5070 close",
-            ),
+            ("Dec 10 06:55:46 LabSZ sshd[24200]: error: Received disconnect", 17, "error", "sshd", "error: Received disconnect"),
+            ("03-17 16:13:38.811  1702  2395 D WindowManager: printFreezing", 5, "D", "WindowManager", "printFreezing"),
+            ("20171223-22:15:29:606|Step_LSC|30002312|onStandStepChanged 3579", 0, "", "Step_LSC", "onStandStepChanged 3579"),
+            ("[Sun Dec 04 04:47:44 2005] [notice] workerEnv.init() ok", 10, "notice", "", "workerEnv.init() ok"),
+            ("[Wed Nov 25 15:04:05.123456 2026] [core:error] [pid 12:tid 3] AH00126: Invalid URI", 17, "error", "", "AH00126: Invalid URI"),
+            ("[10.30 16:49:06] chrome.exe - proxy.example.org:5070 close", 0, "", "", "chrome.exe - proxy.example.org:5070 close"),
             (
                 "nova-api.log.1.2017-05-16_13:53:08 2017-05-16 00:00:00.008 25746 INFO nova.osapi.wsgi.server [req-38101a0b-2096 - - -] 10.11.10.1 \"GET\"",
                 9,
@@ -787,55 +634,13 @@ mod tests {
                 "nova.osapi.wsgi.server",
                 "10.11.10.1 \"GET\"",
             ),
-            (
-                "Jul  1 09:00:55 calvisitor-10 Microsoft Word[14463]: Cocoa scripting",
-                0,
-                "",
-                "Microsoft Word",
-                "Cocoa scripting",
-            ),
-            (
-                "I1125 15:04:05.678901    12 server.go:34] Serving on 8080",
-                9,
-                "I",
-                "",
-                "Serving on 8080",
-            ),
-            (
-                "12:M 25 Nov 2026 15:04:05.678 # Warning: no config",
-                13,
-                "#",
-                "",
-                "Warning: no config",
-            ),
-            (
-                "2026/11/25 15:04:05 [error] 12#12: *5 open() failed",
-                17,
-                "error",
-                "",
-                "12#12: *5 open() failed",
-            ),
-            (
-                "W/ActivityManager( 123): Slow operation",
-                13,
-                "W",
-                "ActivityManager",
-                "Slow operation",
-            ),
-            (
-                "WARNING:root:disk is full",
-                13,
-                "WARNING",
-                "root",
-                "disk is full",
-            ),
-            (
-                "[INFO] Scanning for projects...",
-                9,
-                "INFO",
-                "",
-                "Scanning for projects...",
-            ),
+            ("Jul  1 09:00:55 calvisitor-10 Microsoft Word[14463]: Cocoa scripting", 0, "", "Microsoft Word", "Cocoa scripting"),
+            ("I1125 15:04:05.678901    12 server.go:34] Serving on 8080", 9, "I", "", "Serving on 8080"),
+            ("12:M 25 Nov 2026 15:04:05.678 # Warning: no config", 13, "#", "", "Warning: no config"),
+            ("2026/11/25 15:04:05 [error] 12#12: *5 open() failed", 17, "error", "", "12#12: *5 open() failed"),
+            ("W/ActivityManager( 123): Slow operation", 13, "W", "ActivityManager", "Slow operation"),
+            ("WARNING:root:disk is full", 13, "WARNING", "root", "disk is full"),
+            ("[INFO] Scanning for projects...", 9, "INFO", "", "Scanning for projects..."),
             (
                 "2026-11-25 15:04:05.000  INFO 12 --- [           main] o.s.b.Application    : Started Application",
                 9,
@@ -843,71 +648,17 @@ mod tests {
                 "o.s.b.Application",
                 "Started Application",
             ),
-            (
-                "2026-11-25 15:04:05.123 UTC [12] LOG:  checkpoint starting",
-                9,
-                "LOG",
-                "",
-                "checkpoint starting",
-            ),
-            (
-                "2026-11-25 15:04:05 0 [Note] InnoDB: started",
-                9,
-                "Note",
-                "InnoDB",
-                "started",
-            ),
-            (
-                "2026-11-25T15:04:05Z\tinfo\tstarted worker",
-                9,
-                "info",
-                "",
-                "started worker",
-            ),
-            (
-                "web_1  | 2026-11-25 15:04:05 ERROR boom",
-                17,
-                "ERROR",
-                "",
-                "boom",
-            ),
-            (
-                "<11>Nov 25 15:04:05 host app[1]: broken",
-                17,
-                "",
-                "app",
-                "broken",
-            ),
-            (
-                "[   12.345678] usb 1-1: new device",
-                0,
-                "",
-                "",
-                "usb 1-1: new device",
-            ),
-            (
-                "search criteria matched",
-                0,
-                "",
-                "",
-                "search criteria matched",
-            ),
-            (
-                "errors=0 and notification sent",
-                0,
-                "",
-                "",
-                "errors=0 and notification sent",
-            ),
+            ("2026-11-25 15:04:05.123 UTC [12] LOG:  checkpoint starting", 9, "LOG", "", "checkpoint starting"),
+            ("2026-11-25 15:04:05 0 [Note] InnoDB: started", 9, "Note", "InnoDB", "started"),
+            ("2026-11-25T15:04:05Z\tinfo\tstarted worker", 9, "info", "", "started worker"),
+            ("web_1  | 2026-11-25 15:04:05 ERROR boom", 17, "ERROR", "", "boom"),
+            ("<11>Nov 25 15:04:05 host app[1]: broken", 17, "", "app", "broken"),
+            ("[   12.345678] usb 1-1: new device", 0, "", "", "usb 1-1: new device"),
+            ("search criteria matched", 0, "", "", "search criteria matched"),
+            ("errors=0 and notification sent", 0, "", "", "errors=0 and notification sent"),
             ("Failed to open file", 0, "", "", "Failed to open file"),
             ("starting alertmanager", 0, "", "", "starting alertmanager"),
-            (
-                "SEVERE: Servlet threw exception",
-                17,
-                "SEVERE",
-                "",
-                "Servlet threw exception",
-            ),
+            ("SEVERE: Servlet threw exception", 17, "SEVERE", "", "Servlet threw exception"),
         ];
         for (line, severity, word, logger, message) in cases {
             let header = parse(line.as_bytes());

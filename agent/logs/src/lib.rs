@@ -3,10 +3,7 @@
 //! Pure by design: bytes and times come in as arguments, values go out. It must never read a clock, a file or
 //! the environment, never panic on any input, and never hold more memory than its limits say.
 
-#![cfg_attr(
-    test,
-    expect(clippy::expect_used, reason = "tests state what must hold")
-)]
+#![cfg_attr(test, expect(clippy::expect_used, reason = "tests state what must hold"))]
 
 mod bytes;
 mod hash;

@@ -18,10 +18,7 @@ pub struct LineStats {
 }
 
 /// Calls `each` with every line, without its end (`\n` or `\r\n`); the last line needs none.
-pub fn for_each(
-    mut reader: impl BufRead,
-    mut each: impl FnMut(&[u8]) -> io::Result<()>,
-) -> io::Result<LineStats> {
+pub fn for_each(mut reader: impl BufRead, mut each: impl FnMut(&[u8]) -> io::Result<()>) -> io::Result<LineStats> {
     let mut stats = LineStats::default();
     let mut partial: Vec<u8> = Vec::new();
     let mut skipped = 0u64;
@@ -47,12 +44,7 @@ pub fn for_each(
                 (skipped, open) = (0, false);
             } else {
                 let kept = &line[..line.len().min(MAX_LINE)];
-                finish(
-                    kept,
-                    (line.len() - kept.len()) as u64,
-                    &mut stats,
-                    &mut each,
-                )?;
+                finish(kept, (line.len() - kept.len()) as u64, &mut stats, &mut each)?;
             }
         }
         if !rest.is_empty() {
@@ -73,12 +65,7 @@ fn append(partial: &mut Vec<u8>, bytes: &[u8]) -> u64 {
     (bytes.len() - kept) as u64
 }
 
-fn finish(
-    line: &[u8],
-    skipped: u64,
-    stats: &mut LineStats,
-    each: &mut impl FnMut(&[u8]) -> io::Result<()>,
-) -> io::Result<()> {
+fn finish(line: &[u8], skipped: u64, stats: &mut LineStats, each: &mut impl FnMut(&[u8]) -> io::Result<()>) -> io::Result<()> {
     stats.lines += 1;
     stats.truncated += u64::from(skipped > 0);
     stats.skipped_bytes += skipped;
@@ -114,10 +101,7 @@ mod tests {
         bytes.extend_from_slice(b"\nnext\n");
         for buffer in [1000, MAX_LINE * 2] {
             let (lines, stats) = read(&bytes, buffer);
-            assert_eq!(
-                (lines[0].len(), lines[1].as_slice()),
-                (MAX_LINE, &b"next"[..])
-            );
+            assert_eq!((lines[0].len(), lines[1].as_slice()), (MAX_LINE, &b"next"[..]));
             assert_eq!((stats.truncated, stats.skipped_bytes), (1, 10));
         }
     }

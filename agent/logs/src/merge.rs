@@ -29,9 +29,7 @@ fn difference(a: &Template, b: &Template) -> Option<u128> {
             if count > MAX_OPEN {
                 return None;
             }
-            mask |= 1u128
-                .checked_shl(u32::try_from(place).unwrap_or(u32::MAX))
-                .unwrap_or(0);
+            mask |= 1u128.checked_shl(u32::try_from(place).unwrap_or(u32::MAX)).unwrap_or(0);
         }
     }
     Some(mask)
@@ -40,65 +38,37 @@ fn difference(a: &Template, b: &Template) -> Option<u128> {
 /// Whether `general` describes `special`: they differ at most where `general` has learned a variable.
 pub(crate) fn covers(general: &Template, special: &Template) -> bool {
     general.slots().len() == special.slots().len()
-        && general
-            .slots()
-            .iter()
-            .zip(special.slots())
-            .all(|(left, right)| left == right || *left == Slot::Learned)
+        && general.slots().iter().zip(special.slots()).all(|(left, right)| left == right || *left == Slot::Learned)
 }
 
 /// The merge that adding `new` to `known` (all of one layout) calls for, the one with the fewest open places first.
 pub(crate) fn learn(new: &Template, known: &[&Template]) -> Option<Merge> {
-    let near: Vec<(usize, u128)> = known
-        .iter()
-        .enumerate()
-        .filter_map(|(index, template)| difference(new, template).map(|mask| (index, mask)))
-        .collect();
+    let near: Vec<(usize, u128)> =
+        known.iter().enumerate().filter_map(|(index, template)| difference(new, template).map(|mask| (index, mask))).collect();
     if near.is_empty() {
         return None;
     }
     let mut contexts: Vec<u128> = near.iter().map(|(_, mask)| *mask).collect();
     contexts.sort_unstable_by_key(|mask| (mask.count_ones(), *mask));
     contexts.dedup();
-    contexts
-        .into_iter()
-        .take(64)
-        .find_map(|open| saturated(new, known, &near, open))
+    contexts.into_iter().take(64).find_map(|open| saturated(new, known, &near, open))
 }
 
 /// The merge of the context with the `open` places, if each of them has enough distinct words.
-fn saturated(
-    new: &Template,
-    known: &[&Template],
-    near: &[(usize, u128)],
-    open: u128,
-) -> Option<Merge> {
-    let places: Vec<usize> = (0..new.slots().len())
-        .filter(|place| place_bit(*place) & open != 0)
-        .collect();
-    let members: Vec<usize> = near
-        .iter()
-        .filter(|(_, mask)| mask & !open == 0)
-        .map(|(index, _)| *index)
-        .collect();
-    let words_left = new
-        .slots()
-        .iter()
-        .enumerate()
-        .filter(|(place, slot)| matches!(slot, Slot::Word(_)) && place_bit(*place) & open == 0)
-        .count();
+fn saturated(new: &Template, known: &[&Template], near: &[(usize, u128)], open: u128) -> Option<Merge> {
+    let places: Vec<usize> = (0..new.slots().len()).filter(|place| place_bit(*place) & open != 0).collect();
+    let members: Vec<usize> = near.iter().filter(|(_, mask)| mask & !open == 0).map(|(index, _)| *index).collect();
+    let words_left =
+        new.slots().iter().enumerate().filter(|(place, slot)| matches!(slot, Slot::Word(_)) && place_bit(*place) & open == 0).count();
     let enough = places.iter().all(|place| {
         let group = || members.iter().map(|index| known[*index]).chain([new]);
-        distinct(group().map(|template| template.slots()[*place]))
-            >= needed(words_left, places.len(), *place, group())
+        distinct(group().map(|template| template.slots()[*place])) >= needed(words_left, places.len(), *place, group())
     });
     enough.then_some(Merge { places, members })
 }
 
 fn place_bit(place: usize) -> u128 {
-    1u128
-        .checked_shl(u32::try_from(place).unwrap_or(u32::MAX))
-        .unwrap_or(0)
+    1u128.checked_shl(u32::try_from(place).unwrap_or(u32::MAX)).unwrap_or(0)
 }
 
 /// Distinct words at one place; a place that already varies has any number.
@@ -116,12 +86,7 @@ fn distinct(slots: impl Iterator<Item = Slot>) -> usize {
 }
 
 /// The distinct words that make a place a variable.
-fn needed<'a>(
-    words_left: usize,
-    open: usize,
-    place: usize,
-    group: impl Iterator<Item = &'a Template>,
-) -> usize {
+fn needed<'a>(words_left: usize, open: usize, place: usize, group: impl Iterator<Item = &'a Template>) -> usize {
     let (mut total, mut capitals, mut identifiers) = (0usize, 0usize, 0usize);
     for template in group {
         if matches!(template.slots()[place], Slot::Word(_)) {
@@ -151,10 +116,7 @@ mod tests {
     use super::*;
 
     fn templates(messages: &[&str]) -> Vec<Template> {
-        messages
-            .iter()
-            .map(|message| Template::of(&[message.as_bytes()]))
-            .collect()
+        messages.iter().map(|message| Template::of(&[message.as_bytes()])).collect()
     }
 
     fn places(messages: &[&str]) -> Option<Vec<usize>> {

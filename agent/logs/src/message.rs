@@ -36,9 +36,7 @@ impl<'a> Message<'a> {
         }
         let header = header::parse(line);
         let text = &line[header.message_start..];
-        if let Some(mut message) =
-            Self::structured(text, detail).filter(|_| header.message_start > 0)
-        {
+        if let Some(mut message) = Self::structured(text, detail).filter(|_| header.message_start > 0) {
             message.fall_back_to(&header);
             return message;
         }
@@ -57,8 +55,7 @@ impl<'a> Message<'a> {
             return None;
         }
         let raw = fields.message.map(structured::Raw::text);
-        let named =
-            |raw: Option<structured::Raw<'a>>| raw.map(structured::Raw::text).unwrap_or_default();
+        let named = |raw: Option<structured::Raw<'a>>| raw.map(structured::Raw::text).unwrap_or_default();
         let mut message = Self {
             severity: fields.severity,
             severity_text: named(fields.severity_text),
@@ -111,10 +108,7 @@ impl<'a> Message<'a> {
     /// The ids that the message names, by field or by key in the text.
     pub(crate) fn trace(&self, line: &[u8]) -> Option<TraceContext> {
         match &self.fields {
-            Some(fields) => fields
-                .trace
-                .found()
-                .or_else(|| trace_context::in_text(&self.text)),
+            Some(fields) => fields.trace.found().or_else(|| trace_context::in_text(&self.text)),
             None => trace_context::in_text(line),
         }
     }
@@ -125,11 +119,7 @@ const TELLING_WORDS: u32 = 2;
 
 /// Hands the parts that identify a message and their hash to `with`: the text's first line and the exception's type;
 /// the logger too where the text says little.
-pub(crate) fn identify<R>(
-    message: &Message<'_>,
-    exception_type: &[u8],
-    with: impl FnOnce(&[&[u8]], u64) -> R,
-) -> R {
+pub(crate) fn identify<R>(message: &Message<'_>, exception_type: &[u8], with: impl FnOnce(&[&[u8]], u64) -> R) -> R {
     let first_line = message.first_line();
     let mut sink = HashSink::new();
     signature::scan(first_line, &mut sink);

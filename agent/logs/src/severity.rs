@@ -55,8 +55,7 @@ impl Severity {
         Some(match &*lower {
             b"trace" | b"trc" | b"finest" | b"verbose" | b"vrb" | b"verb" | b"silly" => Self::TRACE,
             b"finer" | b"fine" => Self(if lower == b"finer" { 3 } else { 6 }),
-            b"debug" | b"dbg" | b"debg" | b"debu" | b"debug1" | b"debug2" | b"debug3"
-            | b"debug4" | b"debug5" => Self::DEBUG,
+            b"debug" | b"dbg" | b"debg" | b"debu" | b"debug1" | b"debug2" | b"debug3" | b"debug4" | b"debug5" => Self::DEBUG,
             b"config" => Self::DEBUG3,
             b"info" | b"inf" | b"information" | b"informational" | b"note" | b"log" => Self::INFO,
             b"notice" | b"notc" => Self::INFO2,
@@ -180,27 +179,17 @@ mod tests {
             ("LOG", 9),
         ];
         for (word, number) in cases {
-            assert_eq!(
-                Severity::from_word(word.as_bytes()).map(Severity::number),
-                Some(number),
-                "{word}"
-            );
+            assert_eq!(Severity::from_word(word.as_bytes()).map(Severity::number), Some(number), "{word}");
         }
         assert_eq!(Severity::from_word(b"errors"), None);
         assert_eq!(Severity::from_word(b"a word longer than all"), None);
         assert_eq!(Severity::from_header_word(b"config"), None);
-        assert_eq!(
-            Severity::from_header_word(b"CONFIG"),
-            Some(Severity::DEBUG3)
-        );
+        assert_eq!(Severity::from_header_word(b"CONFIG"), Some(Severity::DEBUG3));
     }
 
     #[test]
     fn syslog_priorities_map() {
-        let numbers: Vec<u8> = (0..8)
-            .filter_map(Severity::from_syslog)
-            .map(Severity::number)
-            .collect();
+        let numbers: Vec<u8> = (0..8).filter_map(Severity::from_syslog).map(Severity::number).collect();
         assert_eq!(numbers, [21, 19, 18, 17, 13, 10, 9, 5]);
         assert_eq!(Severity::from_syslog(8), None);
     }

@@ -21,19 +21,11 @@ const TABLE_BUDGET: usize = 8 << 20;
 /// Like the agent, which holds records back until its next export, it reads up to `batch` lines before it writes:
 /// within a batch, all lines of a pattern carry the id that the pattern has at the batch's end. A `batch` of 1 writes
 /// each line's id at once.
-pub fn patterns_stdin(
-    reader: impl BufRead,
-    mut writer: impl Write,
-    batch: usize,
-) -> io::Result<LineStats> {
+pub fn patterns_stdin(reader: impl BufRead, mut writer: impl Write, batch: usize) -> io::Result<LineStats> {
     let mut run = Patterns::new();
     let stats = lines::for_each(reader, |line| {
         run.observe(line);
-        if run.held.len() >= batch.max(1) {
-            run.write(&mut writer)
-        } else {
-            Ok(())
-        }
+        if run.held.len() >= batch.max(1) { run.write(&mut writer) } else { Ok(()) }
     })?;
     run.write(&mut writer)?;
     writer.flush()?;
@@ -48,20 +40,13 @@ struct Patterns {
 
 impl Patterns {
     fn new() -> Self {
-        Self {
-            table: PatternTable::new(Limits::default()),
-            budget: MemoryBudget::new(TABLE_BUDGET),
-            held: Vec::new(),
-        }
+        Self { table: PatternTable::new(Limits::default()), budget: MemoryBudget::new(TABLE_BUDGET), held: Vec::new() }
     }
 
     fn observe(&mut self, line: &[u8]) {
         let message = Message::parse(line, Detail::Pattern);
         let severity = message.severity;
-        let id = identify(&message, b"", |parts, hash| {
-            self.table
-                .observe_hashed(hash, parts, severity, 0, &mut self.budget)
-        });
+        let id = identify(&message, b"", |parts, hash| self.table.observe_hashed(hash, parts, severity, 0, &mut self.budget));
         self.held.push((id, severity));
     }
 
@@ -69,9 +54,7 @@ impl Patterns {
         let mut templates: FxHashMap<PatternId, Arc<str>> = FxHashMap::default();
         for (id, severity) in self.held.drain(..) {
             let id = self.table.resolve(id);
-            let template = templates
-                .entry(id)
-                .or_insert_with(|| template_of(&self.table, id, severity));
+            let template = templates.entry(id).or_insert_with(|| template_of(&self.table, id, severity));
             writeln!(writer, "{id}\t{}\t{template}", severity.number())?;
         }
         self.table.take_changes();
@@ -96,11 +79,7 @@ mod tests {
     fn patterns(input: &[u8], batch: usize) -> Vec<String> {
         let mut out = Vec::new();
         patterns_stdin(input, &mut out, batch).expect("memory does not fail");
-        String::from_utf8(out)
-            .expect("UTF-8")
-            .lines()
-            .map(str::to_owned)
-            .collect()
+        String::from_utf8(out).expect("UTF-8").lines().map(str::to_owned).collect()
     }
 
     #[test]
@@ -117,12 +96,9 @@ mod tests {
 
     #[test]
     fn earlier_lines_profit_from_later_ones() {
-        let input = b"session opened for ann\nsession opened for bob\nsession opened for eve\nsession opened for joe\nsession opened for kim\n";
-        assert!(
-            patterns(input, DEFAULT_BATCH)
-                .iter()
-                .all(|line| line.ends_with("session opened for <*>"))
-        );
+        let input =
+            b"session opened for ann\nsession opened for bob\nsession opened for eve\nsession opened for joe\nsession opened for kim\n";
+        assert!(patterns(input, DEFAULT_BATCH).iter().all(|line| line.ends_with("session opened for <*>")));
         assert!(patterns(input, 1)[0].ends_with("session opened for ann"));
     }
 

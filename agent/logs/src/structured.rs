@@ -114,18 +114,12 @@ enum Role {
 /// Reads a structured line; `None` if it is neither JSON nor logfmt.
 pub(crate) fn parse(line: &[u8], keep_attributes: bool) -> Option<(Format, Fields<'_>)> {
     let line = crate::bytes::trim(line);
-    let mut fields = Fields {
-        keep_attributes,
-        message_rank: u8::MAX,
-        ..Fields::default()
-    };
+    let mut fields = Fields { keep_attributes, message_rank: u8::MAX, ..Fields::default() };
     if line.first() == Some(&b'{') {
         json::visit(line, |path, value| fields.take(path, value)).ok()?;
         return Some((Format::Json, fields));
     }
-    if logfmt::looks_like(line)
-        && logfmt::visit(line, |key, value| fields.take(key, value)).is_some()
-    {
+    if logfmt::looks_like(line) && logfmt::visit(line, |key, value| fields.take(key, value)).is_some() {
         return Some((Format::Logfmt, fields));
     }
     None
@@ -142,9 +136,7 @@ impl<'a> Fields<'a> {
             Role::Message(rank) => self.take_message(rank, value),
             Role::Severity => self.take_severity(value, Severity::from_level_number),
             Role::SyslogPriority => self.take_severity(value, Severity::from_syslog),
-            Role::SeverityNumber => self.take_severity(value, |number| {
-                Severity::from_number(u8::try_from(number).ok()?)
-            }),
+            Role::SeverityNumber => self.take_severity(value, |number| Severity::from_number(u8::try_from(number).ok()?)),
             Role::Logger => take_first(&mut self.logger, value),
             Role::Time => self.take_time(value),
             Role::Trace(key) => {
@@ -171,15 +163,9 @@ impl<'a> Fields<'a> {
         true
     }
 
-    fn take_severity(
-        &mut self,
-        value: Raw<'a>,
-        from_number: impl Fn(u64) -> Option<Severity>,
-    ) -> bool {
+    fn take_severity(&mut self, value: Raw<'a>, from_number: impl Fn(u64) -> Option<Severity>) -> bool {
         let text = value.text();
-        let number = std::str::from_utf8(&text)
-            .ok()
-            .and_then(|text| text.parse::<u64>().ok());
+        let number = std::str::from_utf8(&text).ok().and_then(|text| text.parse::<u64>().ok());
         let severity = match number {
             Some(number) => from_number(number),
             None => Severity::from_word(&text).or_else(|| single_letter(&text)),
@@ -205,8 +191,7 @@ impl<'a> Fields<'a> {
             return;
         }
         if let Some(value) = owned(value) {
-            self.attributes
-                .push((crate::bytes::lossy(&path[..path.len().min(MAX_KEY)]), value));
+            self.attributes.push((crate::bytes::lossy(&path[..path.len().min(MAX_KEY)]), value));
         }
     }
 }
@@ -232,10 +217,7 @@ fn owned(value: Raw<'_>) -> Option<Value> {
         Raw::Bool(value) => Value::Bool(value),
         Raw::Number(digits) => {
             let text = std::str::from_utf8(digits).ok()?;
-            text.parse()
-                .map(Value::Int)
-                .or_else(|_| text.parse().map(Value::Double))
-                .ok()?
+            text.parse().map(Value::Int).or_else(|_| text.parse().map(Value::Double)).ok()?
         }
         Raw::Escaped(_) | Raw::Plain(_) | Raw::Json(_) => {
             let text = value.text();
@@ -260,8 +242,8 @@ fn role(path: &[u8]) -> Role {
         b"@mt" | b"body" | b"text" | b"textpayload" | b"log" => Role::Message(2),
         b"event" => Role::Message(3),
         b"error" | b"err" => Role::Message(4),
-        b"level" | b"severity" | b"lvl" | b"loglevel" | b"log.level" | b"log_level"
-        | b"severitytext" | b"severity_text" | b"@l" | b"levelname" => Role::Severity,
+        b"level" | b"severity" | b"lvl" | b"loglevel" | b"log.level" | b"log_level" | b"severitytext" | b"severity_text" | b"@l"
+        | b"levelname" => Role::Severity,
         b"priority" | b"syslog_severity" | b"syslog.severity" => Role::SyslogPriority,
         b"severitynumber" | b"severity_number" => Role::SeverityNumber,
         b"logger"
@@ -273,16 +255,10 @@ fn role(path: &[u8]) -> Role {
         | b"properties.sourcecontext"
         | b"component" => Role::Logger,
         b"time" | b"timestamp" | b"ts" | b"@timestamp" | b"@t" => Role::Time,
-        b"exception.type"
-        | b"error.type"
-        | b"err.type"
-        | b"exception.class"
-        | b"exception.exception_class"
-        | b"error.class" => Role::ExceptionType,
-        b"exception.message"
-        | b"error.message"
-        | b"err.message"
-        | b"exception.exception_message" => Role::ExceptionMessage,
+        b"exception.type" | b"error.type" | b"err.type" | b"exception.class" | b"exception.exception_class" | b"error.class" => {
+            Role::ExceptionType
+        }
+        b"exception.message" | b"error.message" | b"err.message" | b"exception.exception_message" => Role::ExceptionMessage,
         b"stacktrace"
         | b"stack_trace"
         | b"exception.stacktrace"
@@ -311,16 +287,8 @@ mod tests {
     fn json_lines_of_many_loggers() {
         // line, message, severity
         let cases: &[(&str, &str, u8)] = &[
-            (
-                r#"{"time":"2026-11-25T15:04:05Z","level":"INFO","msg":"started","port":8080}"#,
-                "started",
-                9,
-            ),
-            (
-                r#"{"level":30,"time":1700000000000,"pid":1,"msg":"pino \"quoted\" \u00e9"}"#,
-                "pino \"quoted\" é",
-                9,
-            ),
+            (r#"{"time":"2026-11-25T15:04:05Z","level":"INFO","msg":"started","port":8080}"#, "started", 9),
+            (r#"{"level":30,"time":1700000000000,"pid":1,"msg":"pino \"quoted\" \u00e9"}"#, "pino \"quoted\" é", 9),
             (
                 r#"{"@t":"2026-11-25T15:04:05Z","@m":"User logged in","@l":"Warning","@tr":"4bf92f3577b34da6a3ce929d0e0e4736"}"#,
                 "User logged in",
@@ -329,11 +297,7 @@ mod tests {
             (r#"{"log":{"level":"error"},"message":"ecs"}"#, "ecs", 17),
             (r#"{"severity":"CRITICAL","textPayload":"gcp"}"#, "gcp", 18),
             (r#"{"PRIORITY":"4","MESSAGE":"journald"}"#, "journald", 13),
-            (
-                r#"{"msg":"failed","error":"connection refused","level":"error"}"#,
-                "failed",
-                17,
-            ),
+            (r#"{"msg":"failed","error":"connection refused","level":"error"}"#, "failed", 17),
             (r#"{"error":"only","a":[1,{"b":2}],"c":{}}"#, "only", 0),
             ("{}", "", 0),
         ];
@@ -351,17 +315,10 @@ mod tests {
         let (format, fields) = parse(line, true).expect("logfmt");
         assert_eq!(format, Format::Logfmt);
         assert_eq!(fields.severity, Severity::WARN);
-        assert_eq!(
-            fields.message.map(|raw| raw.text().into_owned()),
-            Some(b"disk \"a\" is full".to_vec())
-        );
+        assert_eq!(fields.message.map(|raw| raw.text().into_owned()), Some(b"disk \"a\" is full".to_vec()));
         assert_eq!(fields.time, Some(1_795_619_045_000_000_000));
         assert!(fields.attributes.contains(&("n".to_owned(), Value::Int(3))));
-        assert!(
-            fields
-                .attributes
-                .contains(&("free".to_owned(), Value::Double(0.5)))
-        );
+        assert!(fields.attributes.contains(&("free".to_owned(), Value::Double(0.5))));
     }
 
     #[test]
@@ -386,18 +343,9 @@ mod tests {
         let deep = format!("{}1{}", "{\"a\":".repeat(5_000), "}".repeat(5_000));
         let (_, fields) = parse(deep.as_bytes(), true).expect("JSON");
         assert_eq!(fields.attributes.len(), 1);
-        let wide = format!(
-            "{{{}}}",
-            (0..500)
-                .map(|n| format!("\"k{n}\":{n}"))
-                .collect::<Vec<_>>()
-                .join(",")
-        );
+        let wide = format!("{{{}}}", (0..500).map(|n| format!("\"k{n}\":{n}")).collect::<Vec<_>>().join(","));
         let (_, fields) = parse(wide.as_bytes(), true).expect("JSON");
-        assert_eq!(
-            (fields.attributes.len(), fields.attributes_dropped),
-            (100, 400)
-        );
+        assert_eq!((fields.attributes.len(), fields.attributes_dropped), (100, 400));
     }
 
     proptest! {

@@ -26,11 +26,7 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self {
-            patterns: 256,
-            template_bytes: 128 * 1024,
-            idle_ns: 600 * 1_000_000_000,
-        }
+        Self { patterns: 256, template_bytes: 128 * 1024, idle_ns: 600 * 1_000_000_000 }
     }
 }
 
@@ -167,13 +163,7 @@ impl PatternTable {
 
     /// Counts one message, given in parts (an optional logger and the text), and returns its pattern's id.
     #[inline]
-    pub fn observe(
-        &mut self,
-        parts: &[&[u8]],
-        severity: Severity,
-        now: u64,
-        budget: &mut MemoryBudget,
-    ) -> PatternId {
+    pub fn observe(&mut self, parts: &[&[u8]], severity: Severity, now: u64, budget: &mut MemoryBudget) -> PatternId {
         let mut sink = HashSink::new();
         for part in parts {
             signature::scan(part, &mut sink);
@@ -204,11 +194,7 @@ impl PatternTable {
 
     #[inline]
     fn count(&mut self, index: u32, severity: Severity, now: u64) -> PatternId {
-        match self
-            .patterns
-            .get_mut(index as usize)
-            .and_then(Option::as_mut)
-        {
+        match self.patterns.get_mut(index as usize).and_then(Option::as_mut) {
             Some(pattern) => {
                 pattern.last_seen = now;
                 add(&mut pattern.counts, severity, 1);
@@ -225,14 +211,7 @@ impl PatternTable {
 
     #[cold]
     #[inline(never)]
-    fn observe_unknown(
-        &mut self,
-        hash: u64,
-        parts: &[&[u8]],
-        severity: Severity,
-        now: u64,
-        budget: &mut MemoryBudget,
-    ) -> PatternId {
+    fn observe_unknown(&mut self, hash: u64, parts: &[&[u8]], severity: Severity, now: u64, budget: &mut MemoryBudget) -> PatternId {
         let template = Template::of(parts);
         let index = match self.covering(&template) {
             Some(index) => Some(index),
@@ -246,44 +225,25 @@ impl PatternTable {
     }
 
     fn template(&self, index: u32) -> Option<&Template> {
-        self.patterns
-            .get(index as usize)?
-            .as_ref()
-            .map(|pattern| &pattern.template)
+        self.patterns.get(index as usize)?.as_ref().map(|pattern| &pattern.template)
     }
 
     fn bucket(&self, layout: u64) -> &[u32] {
-        self.buckets
-            .get(&layout)
-            .map(Vec::as_slice)
-            .unwrap_or_default()
+        self.buckets.get(&layout).map(Vec::as_slice).unwrap_or_default()
     }
 
     fn covering(&self, template: &Template) -> Option<u32> {
         self.bucket(template.layout())
             .iter()
             .copied()
-            .find(|index| {
-                self.template(*index)
-                    .is_some_and(|known| merge::covers(known, template))
-            })
+            .find(|index| self.template(*index).is_some_and(|known| merge::covers(known, template)))
     }
 
     /// Learns from a new template: it joins others or takes a place of its own; `None` if there is none left.
-    fn admit(
-        &mut self,
-        mut template: Template,
-        severity: Severity,
-        now: u64,
-        budget: &mut MemoryBudget,
-    ) -> Option<u32> {
+    fn admit(&mut self, mut template: Template, severity: Severity, now: u64, budget: &mut MemoryBudget) -> Option<u32> {
         let mut replaced = Vec::new();
         while let Some(members) = self.learn(&mut template) {
-            replaced.extend(
-                members
-                    .into_iter()
-                    .filter_map(|index| self.remove(index, budget)),
-            );
+            replaced.extend(members.into_iter().filter_map(|index| self.remove(index, budget)));
         }
         let text: Arc<str> = template.text().into();
         let id = PatternId::of(&text);
@@ -293,46 +253,26 @@ impl PatternTable {
         }
         let known = self.by_id.contains_key(&id) || self.aliases.contains_key(&id);
         if !known {
-            self.push_change(Change::New {
-                id,
-                template: text.clone(),
-                severity,
-            });
+            self.push_change(Change::New { id, template: text.clone(), severity });
         }
         for pattern in replaced {
             self.retire(pattern, id);
         }
-        Some(self.insert(Pattern {
-            template,
-            id,
-            text,
-            counts: Vec::new(),
-            last_seen: now,
-            taken: cost,
-        }))
+        Some(self.insert(Pattern { template, id, text, counts: Vec::new(), last_seen: now, taken: cost }))
     }
 
     /// One step of learning; returns the patterns that became one with `template`.
     fn learn(&self, template: &mut Template) -> Option<Vec<u32>> {
         let bucket = self.bucket(template.layout());
-        let (indices, known): (Vec<u32>, Vec<&Template>) = bucket
-            .iter()
-            .filter_map(|index| self.template(*index).map(|known| (*index, known)))
-            .unzip();
+        let (indices, known): (Vec<u32>, Vec<&Template>) =
+            bucket.iter().filter_map(|index| self.template(*index).map(|known| (*index, known))).unzip();
         let merge = merge::learn(template, &known)?;
         template.generalise(merge.places);
-        Some(
-            merge
-                .members
-                .into_iter()
-                .map(|member| indices[member])
-                .collect(),
-        )
+        Some(merge.members.into_iter().map(|member| indices[member]).collect())
     }
 
     fn make_room(&mut self, cost: usize, now: u64, budget: &mut MemoryBudget) -> bool {
-        let full = self.live >= self.limits.patterns
-            || self.template_bytes + cost > self.limits.template_bytes;
+        let full = self.live >= self.limits.patterns || self.template_bytes + cost > self.limits.template_bytes;
         if full && !self.evict_idle(now, budget) {
             return false;
         }
@@ -344,9 +284,7 @@ impl PatternTable {
             .patterns
             .iter()
             .enumerate()
-            .filter_map(|(index, pattern)| {
-                pattern.as_ref().map(|pattern| (pattern.last_seen, index))
-            })
+            .filter_map(|(index, pattern)| pattern.as_ref().map(|pattern| (pattern.last_seen, index)))
             .min();
         let Some((seen, index)) = oldest else {
             return false;
@@ -354,10 +292,7 @@ impl PatternTable {
         if now.saturating_sub(seen) < self.limits.idle_ns {
             return false;
         }
-        let Some(pattern) = u32::try_from(index)
-            .ok()
-            .and_then(|index| self.remove(index, budget))
-        else {
+        let Some(pattern) = u32::try_from(index).ok().and_then(|index| self.remove(index, budget)) else {
             return false;
         };
         self.push_change(Change::Evicted { id: pattern.id });
@@ -366,16 +301,9 @@ impl PatternTable {
     }
 
     fn insert(&mut self, pattern: Pattern) -> u32 {
-        let free = self
-            .patterns
-            .iter()
-            .position(Option::is_none)
-            .unwrap_or(self.patterns.len());
+        let free = self.patterns.iter().position(Option::is_none).unwrap_or(self.patterns.len());
         let index = u32::try_from(free).unwrap_or(NOT_CACHED);
-        self.buckets
-            .entry(pattern.template.layout())
-            .or_default()
-            .push(index);
+        self.buckets.entry(pattern.template.layout()).or_default().push(index);
         self.by_id.insert(pattern.id, index);
         self.unalias(pattern.id);
         self.live += 1;
@@ -413,10 +341,7 @@ impl PatternTable {
             return;
         }
         self.retire_counts(&pattern, pattern.id);
-        self.push_change(Change::Alias {
-            old: pattern.id,
-            new,
-        });
+        self.push_change(Change::Alias { old: pattern.id, new });
         if self.aliases.insert(pattern.id, new).is_none() {
             self.alias_order.push_back(pattern.id);
         }
@@ -430,11 +355,7 @@ impl PatternTable {
     fn retire_counts(&mut self, pattern: &Pattern, id: PatternId) {
         for (severity, messages) in pattern.counts.iter().filter(|(_, messages)| *messages > 0) {
             if self.retired.len() < MAX_RETIRED {
-                self.retired.push(Count {
-                    id,
-                    severity: *severity,
-                    messages: *messages,
-                });
+                self.retired.push(Count { id, severity: *severity, messages: *messages });
             } else {
                 add(&mut self.overflow, *severity, *messages);
             }
@@ -483,10 +404,7 @@ impl PatternTable {
     /// The template of a current id.
     pub fn template_of(&self, id: PatternId) -> Option<Arc<str>> {
         let index = *self.by_id.get(&id)?;
-        self.patterns
-            .get(index as usize)?
-            .as_ref()
-            .map(|pattern| pattern.text.clone())
+        self.patterns.get(index as usize)?.as_ref().map(|pattern| pattern.text.clone())
     }
 
     /// Takes the messages counted since the last call.
@@ -494,17 +412,9 @@ impl PatternTable {
         let mut counts = std::mem::take(&mut self.retired);
         for pattern in self.patterns.iter_mut().flatten() {
             let id = pattern.id;
-            counts.extend(pattern.counts.drain(..).map(|(severity, messages)| Count {
-                id,
-                severity,
-                messages,
-            }));
+            counts.extend(pattern.counts.drain(..).map(|(severity, messages)| Count { id, severity, messages }));
         }
-        counts.extend(self.overflow.drain(..).map(|(severity, messages)| Count {
-            id: overflow_id(severity),
-            severity,
-            messages,
-        }));
+        counts.extend(self.overflow.drain(..).map(|(severity, messages)| Count { id: overflow_id(severity), severity, messages }));
         counts
     }
 
@@ -537,14 +447,7 @@ impl PatternTable {
             + self
                 .changes
                 .iter()
-                .map(|change| {
-                    size_of::<Change>()
-                        + if let Change::New { template, .. } = change {
-                            template.len()
-                        } else {
-                            0
-                        }
-                })
+                .map(|change| size_of::<Change>() + if let Change::New { template, .. } = change { template.len() } else { 0 })
                 .sum::<usize>()
     }
 }
@@ -574,10 +477,7 @@ mod tests {
     use std::collections::{BTreeMap, BTreeSet};
 
     fn table() -> (PatternTable, MemoryBudget) {
-        (
-            PatternTable::new(Limits::default()),
-            MemoryBudget::new(1 << 20),
-        )
+        (PatternTable::new(Limits::default()), MemoryBudget::new(1 << 20))
     }
 
     fn word(mut number: u64) -> String {
@@ -593,15 +493,9 @@ mod tests {
 
     fn final_ids(messages: &[String]) -> BTreeMap<String, PatternId> {
         let (mut table, mut budget) = table();
-        let ids: Vec<PatternId> = messages
-            .iter()
-            .map(|message| table.observe(&[message.as_bytes()], Severity::INFO, 0, &mut budget))
-            .collect();
-        messages
-            .iter()
-            .cloned()
-            .zip(ids.into_iter().map(|id| table.resolve(id)))
-            .collect()
+        let ids: Vec<PatternId> =
+            messages.iter().map(|message| table.observe(&[message.as_bytes()], Severity::INFO, 0, &mut budget)).collect();
+        messages.iter().cloned().zip(ids.into_iter().map(|id| table.resolve(id))).collect()
     }
 
     #[test]
@@ -609,41 +503,22 @@ mod tests {
         let (mut table, mut budget) = table();
         let mut ids = BTreeSet::new();
         for n in 0..5_000u64 {
-            let message = (0..6)
-                .map(|k| word(crate::hash::mix(n, k) >> 20))
-                .collect::<Vec<_>>()
-                .join(" ");
+            let message = (0..6).map(|k| word(crate::hash::mix(n, k) >> 20)).collect::<Vec<_>>().join(" ");
             ids.insert(table.observe(&[message.as_bytes()], Severity::INFO, n, &mut budget));
         }
         assert_eq!(ids.len(), 257);
-        assert_eq!(
-            table
-                .take_counts()
-                .iter()
-                .map(|count| count.messages)
-                .sum::<u64>(),
-            5_000
-        );
+        assert_eq!(table.take_counts().iter().map(|count| count.messages).sum::<u64>(), 5_000);
         assert!(table.memory() <= 256 * 1024, "{}", table.memory());
     }
 
     #[test]
     fn two_variable_pattern_is_one_id() {
         let messages: Vec<String> = (0..2_000u64)
-            .map(|n| {
-                format!(
-                    "user {} logged in from terminal {}",
-                    word(crate::hash::mix(n, 1) >> 30),
-                    word(crate::hash::mix(n, 2) >> 30)
-                )
-            })
+            .map(|n| format!("user {} logged in from terminal {}", word(crate::hash::mix(n, 1) >> 30), word(crate::hash::mix(n, 2) >> 30)))
             .collect();
         let ids: BTreeSet<PatternId> = final_ids(&messages).into_values().collect();
         assert_eq!(ids.len(), 1);
-        assert_eq!(
-            ids.first(),
-            Some(&PatternId::of("user <*> logged in from terminal <*>"))
-        );
+        assert_eq!(ids.first(), Some(&PatternId::of("user <*> logged in from terminal <*>")));
     }
 
     #[test]
@@ -651,42 +526,30 @@ mod tests {
         let (mut table, mut budget) = table();
         for name in ["ann", "bob", "eve", "joe", "kim", "lee", "max"] {
             for _ in 0..3 {
-                table.observe(
-                    &[format!("session opened for user {name}").as_bytes()],
-                    Severity::WARN,
-                    0,
-                    &mut budget,
-                );
+                table.observe(&[format!("session opened for user {name}").as_bytes()], Severity::WARN, 0, &mut budget);
             }
         }
         let counts = table.take_counts();
         assert_eq!(counts.iter().map(|count| count.messages).sum::<u64>(), 21);
         assert_eq!(table.len(), 1);
         let changes = table.take_changes();
-        assert!(changes.iter().any(|change| matches!(change, Change::Alias { new, .. } if *new == PatternId::of("session opened for user <*>"))));
+        assert!(
+            changes
+                .iter()
+                .any(|change| matches!(change, Change::Alias { new, .. } if *new == PatternId::of("session opened for user <*>")))
+        );
     }
 
     #[test]
     fn idle_patterns_give_way() {
-        let mut table = PatternTable::new(Limits {
-            patterns: 2,
-            ..Limits::default()
-        });
+        let mut table = PatternTable::new(Limits { patterns: 2, ..Limits::default() });
         let mut budget = MemoryBudget::new(1 << 20);
         table.observe(&[b"alpha beta"], Severity::INFO, 0, &mut budget);
         table.observe(&[b"gamma delta"], Severity::INFO, 1, &mut budget);
-        assert_eq!(
-            table.observe(&[b"other text"], Severity::INFO, 2, &mut budget),
-            overflow_id(Severity::INFO)
-        );
+        assert_eq!(table.observe(&[b"other text"], Severity::INFO, 2, &mut budget), overflow_id(Severity::INFO));
         let late = Limits::default().idle_ns + 10;
-        assert_eq!(
-            table.observe(&[b"other text"], Severity::INFO, late, &mut budget),
-            PatternId::of("other text")
-        );
-        assert!(table.take_changes().contains(&Change::Evicted {
-            id: PatternId::of("alpha beta")
-        }));
+        assert_eq!(table.observe(&[b"other text"], Severity::INFO, late, &mut budget), PatternId::of("other text"));
+        assert!(table.take_changes().contains(&Change::Evicted { id: PatternId::of("alpha beta") }));
     }
 
     #[test]
@@ -694,10 +557,7 @@ mod tests {
         let mut table = PatternTable::new(Limits::default());
         let mut budget = MemoryBudget::new(600);
         table.observe(&[b"alpha beta"], Severity::INFO, 0, &mut budget);
-        assert_eq!(
-            table.observe(&[b"gamma delta epsilon"], Severity::INFO, 0, &mut budget),
-            overflow_id(Severity::INFO)
-        );
+        assert_eq!(table.observe(&[b"gamma delta epsilon"], Severity::INFO, 0, &mut budget), overflow_id(Severity::INFO));
     }
 
     proptest! {

@@ -75,30 +75,20 @@ impl Template {
 
     /// The constant words that remain.
     pub(crate) fn words(&self) -> usize {
-        self.slots
-            .iter()
-            .filter(|slot| matches!(slot, Slot::Word(_)))
-            .count()
+        self.slots.iter().filter(|slot| matches!(slot, Slot::Word(_))).count()
     }
 
     /// Whether the word at `index` is written in capitals: the convention for states and enumerations.
     pub(crate) fn is_capitals(&self, index: usize) -> bool {
         let word = self.word_text(index);
-        word.len() > 1
-            && word.iter().all(|byte| !byte.is_ascii_lowercase())
-            && word.iter().any(u8::is_ascii_uppercase)
+        word.len() > 1 && word.iter().all(|byte| !byte.is_ascii_lowercase()) && word.iter().any(u8::is_ascii_uppercase)
     }
 
     /// Whether the word at `index` has the form of an identifier rather than of prose.
     pub(crate) fn is_identifier(&self, index: usize) -> bool {
         let word = self.word_text(index);
-        let inner_capital = word
-            .windows(2)
-            .any(|pair| pair[0].is_ascii_lowercase() && pair[1].is_ascii_uppercase());
-        inner_capital
-            || word
-                .iter()
-                .any(|byte| matches!(byte, b'_' | b'-' | b'/' | b'$' | b'#'))
+        let inner_capital = word.windows(2).any(|pair| pair[0].is_ascii_lowercase() && pair[1].is_ascii_uppercase());
+        inner_capital || word.iter().any(|byte| matches!(byte, b'_' | b'-' | b'/' | b'$' | b'#'))
     }
 
     fn word_text(&self, index: usize) -> &[u8] {
@@ -117,9 +107,7 @@ impl Template {
 
     /// The bytes held, for memory accounting.
     pub(crate) fn bytes(&self) -> usize {
-        size_of::<Self>()
-            + self.slots.len() * (size_of::<Slot>() + size_of::<(u16, u16)>())
-            + self.text.len()
+        size_of::<Self>() + self.slots.len() * (size_of::<Slot>() + size_of::<(u16, u16)>()) + self.text.len()
     }
 
     /// The canonical text; runs of placeholders are one.
@@ -132,18 +120,11 @@ impl Template {
             let word = &self.text[usize::from(*glue_end)..usize::from(*end)];
             from = usize::from(*end);
             let variable = !matches!(slot, Slot::Word(_));
-            if variable
-                && after_variable
-                && matches!(glue, b" " | b"" | b"-" | b", " | b"," | b" - ")
-            {
+            if variable && after_variable && matches!(glue, b" " | b"" | b"-" | b", " | b"," | b" - ") {
                 continue;
             }
             out.extend_from_slice(glue);
-            out.extend_from_slice(if variable {
-                PLACEHOLDER.as_bytes()
-            } else {
-                word
-            });
+            out.extend_from_slice(if variable { PLACEHOLDER.as_bytes() } else { word });
             after_variable = variable;
         }
         out.extend_from_slice(&self.text[from..]);
@@ -168,16 +149,11 @@ impl Builder {
         }
         let glue_end = self.text.len();
         self.full = glue_end + word.len() > MAX_TEXT;
-        let (slot, word) = if self.full {
-            (Slot::Variable, &b""[..])
-        } else {
-            (slot, word)
-        };
+        let (slot, word) = if self.full { (Slot::Variable, &b""[..]) } else { (slot, word) };
         self.text.extend_from_slice(word);
         let end = u16::try_from(self.text.len()).unwrap_or(u16::MAX);
         self.slots.push(slot);
-        self.ends
-            .push((u16::try_from(glue_end).unwrap_or(u16::MAX), end));
+        self.ends.push((u16::try_from(glue_end).unwrap_or(u16::MAX), end));
         self.layout = hash::mix(self.layout, u64::from(slot == Slot::Variable));
     }
 

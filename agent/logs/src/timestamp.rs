@@ -16,9 +16,7 @@ pub(crate) fn end(text: &[u8]) -> Option<usize> {
     } else {
         None
     }?;
-    text.get(end)
-        .is_none_or(|byte| !byte.is_ascii_alphanumeric())
-        .then_some(end)
+    text.get(end).is_none_or(|byte| !byte.is_ascii_alphanumeric()).then_some(end)
 }
 
 /// Whether the time at the start of `text` has a calendar date (an epoch or a time of day alone has none).
@@ -26,9 +24,7 @@ pub(crate) fn has_date(text: &[u8]) -> bool {
     end(text).is_some_and(|end| {
         let time = &text[..end];
         time.len() >= 8
-            && time
-                .iter()
-                .any(|byte| matches!(byte, b'-' | b'/' | b'.' | b' '))
+            && time.iter().any(|byte| matches!(byte, b'-' | b'/' | b'.' | b' '))
             && !time.iter().skip(2).take(1).any(|byte| *byte == b':')
     })
 }
@@ -148,14 +144,10 @@ fn numeric(text: &[u8]) -> Option<usize> {
     let next = text.get(digits).copied();
     match (digits, next) {
         (4, Some(b'-' | b'/' | b'.')) => year_first(text),
-        (8, Some(b'-' | b'T' | b' ')) if matches!(text.first(), Some(b'1' | b'2')) => {
-            compact(text, 8)
-        }
+        (8, Some(b'-' | b'T' | b' ')) if matches!(text.first(), Some(b'1' | b'2')) => compact(text, 8),
         (6, Some(b' ')) => compact(text, 6),
         (1 | 2, Some(b':')) => finish(text, |cursor| cursor.time_of_day()),
-        (1 | 2, Some(b'/' | b'-' | b'.' | b' ')) => {
-            short_date(text).or_else(|| day_month_name(text))
-        }
+        (1 | 2, Some(b'/' | b'-' | b'.' | b' ')) => short_date(text).or_else(|| day_month_name(text)),
         (10, Some(b'.')) if text.first() == Some(&b'1') => {
             let end = run_end(text, 11, |byte| byte.is_ascii_digit());
             (end > 11).then_some(end)
@@ -262,87 +254,46 @@ fn named(text: &[u8]) -> Option<usize> {
         cursor.optional(|cursor| {
             cursor.spaces()?;
             cursor.digits(4, 4)?;
-            cursor
-                .text
-                .get(cursor.at)
-                .is_none_or(|byte| !byte.is_ascii_alphanumeric())
-                .then_some(())
+            cursor.text.get(cursor.at).is_none_or(|byte| !byte.is_ascii_alphanumeric()).then_some(())
         });
         Some(())
     })
 }
 
 fn is_month(word: &[u8]) -> bool {
-    matches!(
-        word.get(..3),
-        Some(
-            b"Jan"
-                | b"Feb"
-                | b"Mar"
-                | b"Apr"
-                | b"May"
-                | b"Jun"
-                | b"Jul"
-                | b"Aug"
-                | b"Sep"
-                | b"Oct"
-                | b"Nov"
-                | b"Dec"
-        )
-    ) && word.len() <= 9
+    matches!(word.get(..3), Some(b"Jan" | b"Feb" | b"Mar" | b"Apr" | b"May" | b"Jun" | b"Jul" | b"Aug" | b"Sep" | b"Oct" | b"Nov" | b"Dec"))
+        && word.len() <= 9
 }
 
 fn is_weekday(word: &[u8]) -> bool {
-    matches!(
-        word.get(..3),
-        Some(b"Mon" | b"Tue" | b"Wed" | b"Thu" | b"Fri" | b"Sat" | b"Sun")
-    ) && word.len() <= 9
+    matches!(word.get(..3), Some(b"Mon" | b"Tue" | b"Wed" | b"Thu" | b"Fri" | b"Sat" | b"Sun")) && word.len() <= 9
 }
 
 /// The value of an RFC 3339 time that fills `text`, such as Docker and CRI write it; RFC 3339 section 5.6.
 pub fn rfc3339(text: &[u8]) -> Option<UnixNanos> {
     let number = |from: usize, to: usize| -> Option<i64> {
         let digits = text.get(from..to)?;
-        digits.iter().try_fold(0i64, |value, byte| {
-            byte.is_ascii_digit()
-                .then(|| value * 10 + i64::from(byte - b'0'))
-        })
+        digits.iter().try_fold(0i64, |value, byte| byte.is_ascii_digit().then(|| value * 10 + i64::from(byte - b'0')))
     };
     let fixed = text.get(..19)?;
-    if fixed[4] != b'-'
-        || fixed[7] != b'-'
-        || !matches!(fixed[10], b'T' | b't' | b' ')
-        || fixed[13] != b':'
-        || fixed[16] != b':'
-    {
+    if fixed[4] != b'-' || fixed[7] != b'-' || !matches!(fixed[10], b'T' | b't' | b' ') || fixed[13] != b':' || fixed[16] != b':' {
         return None;
     }
     let (year, month, day) = (number(0, 4)?, number(5, 7)?, number(8, 10)?);
     let (hour, minute, second) = (number(11, 13)?, number(14, 16)?, number(17, 19)?);
-    if !(1..=12).contains(&month)
-        || !(1..=31).contains(&day)
-        || hour > 23
-        || minute > 59
-        || second > 60
-    {
+    if !(1..=12).contains(&month) || !(1..=31).contains(&day) || hour > 23 || minute > 59 || second > 60 {
         return None;
     }
     let (nanos, zone_at) = fraction(text, 19);
     let offset = zone_seconds(text.get(zone_at..)?)?;
-    let seconds =
-        days_from_civil(year, month, day) * 86_400 + hour * 3_600 + minute * 60 + second - offset;
-    u64::try_from(seconds)
-        .ok()?
-        .checked_mul(1_000_000_000)?
-        .checked_add(nanos)
+    let seconds = days_from_civil(year, month, day) * 86_400 + hour * 3_600 + minute * 60 + second - offset;
+    u64::try_from(seconds).ok()?.checked_mul(1_000_000_000)?.checked_add(nanos)
 }
 
 /// The value of an epoch written in seconds (with or without a fraction), milli-, micro- or nanoseconds.
 pub fn epoch(text: &[u8]) -> Option<UnixNanos> {
     let digits = run_end(text, 0, |byte| byte.is_ascii_digit());
-    let whole = text[..digits].iter().try_fold(0u64, |value, byte| {
-        value.checked_mul(10)?.checked_add(u64::from(byte - b'0'))
-    })?;
+    let whole = text[..digits].iter().try_fold(0u64, |value, byte| value.checked_mul(10)?.checked_add(u64::from(byte - b'0')))?;
     let (nanos, end) = fraction(text, digits);
     if end != text.len() {
         return None;
@@ -354,9 +305,7 @@ pub fn epoch(text: &[u8]) -> Option<UnixNanos> {
         19 => 1,
         _ => return None,
     };
-    whole
-        .checked_mul(unit)?
-        .checked_add(nanos * unit / 1_000_000_000)
+    whole.checked_mul(unit)?.checked_add(nanos * unit / 1_000_000_000)
 }
 
 /// Nanoseconds of the fraction at `at`, and where it ends.
@@ -428,21 +377,9 @@ mod tests {
         ];
         for time in times {
             assert_eq!(end(time.as_bytes()), Some(time.len()), "{time}");
-            assert_eq!(
-                end(format!("{time} INFO").as_bytes()),
-                Some(time.len()),
-                "{time} followed by a word"
-            );
+            assert_eq!(end(format!("{time} INFO").as_bytes()), Some(time.len()), "{time} followed by a word");
         }
-        for other in [
-            "12345 x",
-            "10.1.2.3 - -",
-            "May be",
-            "Monday",
-            "2026",
-            "1.5 seconds",
-            "May 5 errors",
-        ] {
+        for other in ["12345 x", "10.1.2.3 - -", "May be", "Monday", "2026", "1.5 seconds", "May 5 errors"] {
             assert_eq!(end(other.as_bytes()), None, "{other}");
         }
     }
@@ -450,14 +387,8 @@ mod tests {
     #[test]
     fn rfc3339_has_its_value() {
         assert_eq!(rfc3339(b"1970-01-01T00:00:01Z"), Some(1_000_000_000));
-        assert_eq!(
-            rfc3339(b"2016-10-06T00:17:09.669794202Z"),
-            Some(1_475_713_029_669_794_202)
-        );
-        assert_eq!(
-            rfc3339(b"2016-10-06T02:17:09.5+02:00"),
-            Some(1_475_713_029_500_000_000)
-        );
+        assert_eq!(rfc3339(b"2016-10-06T00:17:09.669794202Z"), Some(1_475_713_029_669_794_202));
+        assert_eq!(rfc3339(b"2016-10-06T02:17:09.5+02:00"), Some(1_475_713_029_500_000_000));
         assert_eq!(rfc3339(b"2016-10-06T02:17:09"), None);
         assert_eq!(rfc3339(b"2016-13-06T02:17:09Z"), None);
     }

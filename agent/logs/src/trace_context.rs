@@ -32,10 +32,8 @@ impl TraceKey {
     /// The meaning of a key in lower case.
     pub(crate) fn of(key: &[u8]) -> Option<Self> {
         Some(match key {
-            b"trace_id" | b"traceid" | b"trace-id" | b"trace.id" | b"@tr" | b"oteltraceid"
-            | b"otel.trace_id" => Self::Trace,
-            b"span_id" | b"spanid" | b"span-id" | b"span.id" | b"@sp" | b"otelspanid"
-            | b"otel.span_id" => Self::Span,
+            b"trace_id" | b"traceid" | b"trace-id" | b"trace.id" | b"@tr" | b"oteltraceid" | b"otel.trace_id" => Self::Trace,
+            b"span_id" | b"spanid" | b"span-id" | b"span.id" | b"@sp" | b"otelspanid" | b"otel.span_id" => Self::Span,
             b"traceparent" => Self::Parent,
             _ => return None,
         })
@@ -55,9 +53,7 @@ impl TraceContext {
     /// `00-<trace>-<span>-<flags>`, W3C Trace Context section 3.2.
     fn set_parent(&mut self, value: &[u8]) {
         let mut parts = value.split(|byte| *byte == b'-');
-        let (Some(version), Some(trace), Some(span), Some(_)) =
-            (parts.next(), parts.next(), parts.next(), parts.next())
-        else {
+        let (Some(version), Some(trace), Some(span), Some(_)) = (parts.next(), parts.next(), parts.next(), parts.next()) else {
             return;
         };
         if version.len() == 2
@@ -93,10 +89,7 @@ fn has_long_hex(line: &[u8]) -> bool {
     let mut at = 15;
     while at < line.len() {
         if line[at].is_ascii_hexdigit() && line.get(at + 16).is_some_and(u8::is_ascii_hexdigit) {
-            let start = line[..at]
-                .iter()
-                .rposition(|byte| !byte.is_ascii_hexdigit())
-                .map_or(0, |before| before + 1);
+            let start = line[..at].iter().rposition(|byte| !byte.is_ascii_hexdigit()).map_or(0, |before| before + 1);
             if run_of_hex(line, start) >= 32 {
                 return true;
             }
@@ -107,24 +100,15 @@ fn has_long_hex(line: &[u8]) -> bool {
 }
 
 fn run_of_hex(line: &[u8], start: usize) -> usize {
-    line[start..]
-        .iter()
-        .take(33)
-        .take_while(|byte| byte.is_ascii_hexdigit())
-        .count()
+    line[start..].iter().take(33).take_while(|byte| byte.is_ascii_hexdigit()).count()
 }
 
 /// Starts of runs of 16 or 32 hexadecimal digits that are whole words.
 fn long_hex_runs(line: &[u8]) -> impl Iterator<Item = usize> {
-    let starts = (0..line.len()).filter(|at| {
-        line[*at].is_ascii_hexdigit() && (*at == 0 || !is_alphanumeric(line[*at - 1]))
-    });
+    let starts = (0..line.len()).filter(|at| line[*at].is_ascii_hexdigit() && (*at == 0 || !is_alphanumeric(line[*at - 1])));
     starts.filter(|start| {
         let length = run_of_hex(line, *start);
-        matches!(length, 16 | 32)
-            && line
-                .get(start + length)
-                .is_none_or(|byte| !is_alphanumeric(*byte))
+        matches!(length, 16 | 32) && line.get(start + length).is_none_or(|byte| !is_alphanumeric(*byte))
     })
 }
 
@@ -146,17 +130,12 @@ fn keyed(line: &[u8], start: usize, context: &mut TraceContext) {
 
 /// The key whose value starts behind `before`.
 fn key_before(before: &[u8]) -> Option<TraceKey> {
-    let end = before
-        .iter()
-        .rposition(|byte| !matches!(byte, b'=' | b':' | b' ' | b'"' | b'\''))?
-        + 1;
+    let end = before.iter().rposition(|byte| !matches!(byte, b'=' | b':' | b' ' | b'"' | b'\''))? + 1;
     if before.len() == end || before.len() - end > 4 {
         return None;
     }
-    let start = before[..end]
-        .iter()
-        .rposition(|byte| !is_alphanumeric(*byte) && !matches!(byte, b'_' | b'-' | b'.' | b'@'))
-        .map_or(0, |at| at + 1);
+    let start =
+        before[..end].iter().rposition(|byte| !is_alphanumeric(*byte) && !matches!(byte, b'_' | b'-' | b'.' | b'@')).map_or(0, |at| at + 1);
     let mut lower = [0u8; 16];
     let lower = lower.get_mut(..end - start)?;
     lower.copy_from_slice(&before[start..end]);
@@ -172,11 +151,7 @@ fn sleuth(line: &[u8], start: usize, value: &[u8], context: &mut TraceContext) {
     let Some(close) = memchr::memchr(b']', &line[start..]) else {
         return;
     };
-    let parts: Vec<&[u8]> = line[open + 1..start + close]
-        .split(|byte| *byte == b',')
-        .map(crate::bytes::trim)
-        .take(5)
-        .collect();
+    let parts: Vec<&[u8]> = line[open + 1..start + close].split(|byte| *byte == b',').map(crate::bytes::trim).take(5).collect();
     if let [_, trace, span, ..] = parts[..]
         && parts.len() <= 4
         && value == trace
@@ -200,9 +175,7 @@ fn hex_id<const N: usize>(value: &[u8]) -> Option<[u8; N]> {
 }
 
 fn hex_digit(byte: u8) -> Option<u8> {
-    char::from(byte)
-        .to_digit(16)
-        .and_then(|digit| u8::try_from(digit).ok())
+    char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok())
 }
 
 #[cfg(test)]

@@ -12,10 +12,7 @@ pub(crate) struct NotJson {
 }
 
 /// Calls `field` with the path and value of every field of the object that fills `text`.
-pub(crate) fn visit<'a>(
-    text: &'a [u8],
-    mut field: impl FnMut(&[u8], Raw<'a>),
-) -> Result<(), NotJson> {
+pub(crate) fn visit<'a>(text: &'a [u8], mut field: impl FnMut(&[u8], Raw<'a>)) -> Result<(), NotJson> {
     let mut scanner = Scanner { text, at: 1 };
     let mut path: Vec<u8> = Vec::with_capacity(64);
     let mut parents: Vec<usize> = Vec::with_capacity(MAX_DEPTH);
@@ -43,11 +40,7 @@ pub(crate) fn visit<'a>(
         first = false;
     }
     scanner.skip_spaces();
-    if scanner.at == text.len() {
-        Ok(())
-    } else {
-        Err(scanner.error())
-    }
+    if scanner.at == text.len() { Ok(()) } else { Err(scanner.error()) }
 }
 
 struct Scanner<'a> {
@@ -65,9 +58,7 @@ impl<'a> Scanner<'a> {
     }
 
     fn skip_spaces(&mut self) {
-        self.at = run_end(self.text, self.at, |byte| {
-            matches!(byte, b' ' | b'\t' | b'\r' | b'\n')
-        });
+        self.at = run_end(self.text, self.at, |byte| matches!(byte, b' ' | b'\t' | b'\r' | b'\n'));
     }
 
     fn expect(&mut self, byte: u8) -> Result<(), NotJson> {
@@ -114,8 +105,7 @@ impl<'a> Scanner<'a> {
         let mut at = start;
         let mut escaped = false;
         loop {
-            let found = memchr::memchr2(b'"', b'\\', self.text.get(at..).unwrap_or_default())
-                .ok_or(NotJson { at })?;
+            let found = memchr::memchr2(b'"', b'\\', self.text.get(at..).unwrap_or_default()).ok_or(NotJson { at })?;
             at += found;
             if self.text[at] == b'"' {
                 break;
@@ -125,11 +115,7 @@ impl<'a> Scanner<'a> {
         }
         self.at = at + 1;
         let raw = &self.text[start..at];
-        Ok(if escaped {
-            Raw::Escaped(raw)
-        } else {
-            Raw::Plain(raw)
-        })
+        Ok(if escaped { Raw::Escaped(raw) } else { Raw::Plain(raw) })
     }
 
     fn value(&mut self) -> Result<Raw<'a>, NotJson> {
@@ -140,9 +126,7 @@ impl<'a> Scanner<'a> {
             Some(b'f') => self.literal(b"false", Raw::Bool(false)),
             Some(b'n') => self.literal(b"null", Raw::Null),
             Some(b'-' | b'0'..=b'9') => {
-                let end = run_end(self.text, self.at, |byte| {
-                    matches!(byte, b'0'..=b'9' | b'-' | b'+' | b'.' | b'e' | b'E')
-                });
+                let end = run_end(self.text, self.at, |byte| matches!(byte, b'0'..=b'9' | b'-' | b'+' | b'.' | b'e' | b'E'));
                 let number = &self.text[self.at..end];
                 self.at = end;
                 Ok(Raw::Number(number))
@@ -219,11 +203,7 @@ fn unicode_escape(raw: &[u8], out: &mut Vec<u8>) -> usize {
         out.push(b'\\');
         return 1;
     };
-    let low = if raw.get(6..8) == Some(b"\\u") {
-        unit(raw, 8)
-    } else {
-        None
-    };
+    let low = if raw.get(6..8) == Some(b"\\u") { unit(raw, 8) } else { None };
     let decoded = char::decode_utf16([high].into_iter().chain(low)).next();
     let (character, length) = match decoded {
         Some(Ok(character)) => (character, if character.len_utf16() == 2 { 12 } else { 6 }),
@@ -236,9 +216,7 @@ fn unicode_escape(raw: &[u8], out: &mut Vec<u8>) -> usize {
 
 fn unit(raw: &[u8], at: usize) -> Option<u16> {
     let digits = raw.get(at..at + 4)?;
-    digits.iter().try_fold(0u16, |value, byte| {
-        Some(value << 4 | u16::try_from(char::from(*byte).to_digit(16)?).ok()?)
-    })
+    digits.iter().try_fold(0u16, |value, byte| Some(value << 4 | u16::try_from(char::from(*byte).to_digit(16)?).ok()?))
 }
 
 #[cfg(test)]
@@ -248,25 +226,15 @@ mod tests {
 
     #[test]
     fn escapes_are_undone() {
-        assert_eq!(
-            unescape(br#"a\n\t\"\\\/\u00e9\ud83d\ude00\ud83d\x"#),
-            "a\n\t\"\\/é😀\u{fffd}\\x".as_bytes()
-        );
+        assert_eq!(unescape(br#"a\n\t\"\\\/\u00e9\ud83d\ude00\ud83d\x"#), "a\n\t\"\\/é😀\u{fffd}\\x".as_bytes());
     }
 
     #[test]
     fn paths_are_flattened() {
         let mut seen = Vec::new();
-        visit(
-            br#"{"a":{"b":1,"c":{"d":"x"}},"e":[{"f":1}] , "g":null}"#,
-            |path, value| {
-                seen.push(format!(
-                    "{}={}",
-                    String::from_utf8_lossy(path),
-                    String::from_utf8_lossy(&value.text())
-                ));
-            },
-        )
+        visit(br#"{"a":{"b":1,"c":{"d":"x"}},"e":[{"f":1}] , "g":null}"#, |path, value| {
+            seen.push(format!("{}={}", String::from_utf8_lossy(path), String::from_utf8_lossy(&value.text())));
+        })
         .expect("JSON");
         assert_eq!(seen, ["a.b=1", "a.c.d=x", "e=[{\"f\":1}]", "g="]);
     }

@@ -12,9 +12,7 @@ pub(crate) fn looks_like(line: &[u8]) -> bool {
     let key = key_end(line, 0);
     key > 0
         && line.get(key) == Some(&b'=')
-        && [&b"msg="[..], b"message=", b"level=", b"lvl=", b"severity="]
-            .iter()
-            .any(|key| has_key(line, key))
+        && [&b"msg="[..], b"message=", b"level=", b"lvl=", b"severity="].iter().any(|key| has_key(line, key))
 }
 
 fn has_key(line: &[u8], key: &[u8]) -> bool {
@@ -22,9 +20,7 @@ fn has_key(line: &[u8], key: &[u8]) -> bool {
 }
 
 fn key_end(line: &[u8], from: usize) -> usize {
-    run_end(line, from, |byte| {
-        byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-' | b'@' | b'/')
-    })
+    run_end(line, from, |byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-' | b'@' | b'/'))
 }
 
 /// Calls `field` with every pair; `None` if a token is no pair or there are fewer than two.
@@ -67,14 +63,7 @@ fn bare(text: &[u8]) -> Raw<'_> {
         b"true" => Raw::Bool(true),
         b"false" => Raw::Bool(false),
         b"null" | b"nil" => Raw::Null,
-        [b'-' | b'0'..=b'9', ..]
-            if text
-                .iter()
-                .skip(1)
-                .all(|byte| matches!(byte, b'0'..=b'9' | b'.')) =>
-        {
-            Raw::Number(text)
-        }
+        [b'-' | b'0'..=b'9', ..] if text.iter().skip(1).all(|byte| matches!(byte, b'0'..=b'9' | b'.')) => Raw::Number(text),
         _ => Raw::Plain(text),
     }
 }
@@ -95,12 +84,5 @@ fn quoted(line: &[u8], start: usize) -> Option<(Raw<'_>, usize)> {
         return None;
     }
     let raw = &line[start..at];
-    Some((
-        if escaped {
-            Raw::Escaped(raw)
-        } else {
-            Raw::Plain(raw)
-        },
-        end,
-    ))
+    Some((if escaped { Raw::Escaped(raw) } else { Raw::Plain(raw) }, end))
 }

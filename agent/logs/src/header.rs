@@ -53,6 +53,7 @@ impl<'a> Parser<'a> {
         if self.glog() || self.redis() || self.android_brief() {
             return;
         }
+        self.ruby_letter();
         self.times();
         if self.header.has_time {
             self.pipe_columns();
@@ -188,6 +189,13 @@ impl<'a> Parser<'a> {
         true
     }
 
+    /// `E, [2026-11-25T15:04:05 #12] ERROR -- : message`, Ruby's logger; the letter says nothing more than the word.
+    fn ruby_letter(&mut self) {
+        if let [b'A'..=b'Z', b',', b' ', b'[', ..] = self.rest() {
+            self.at += 3;
+        }
+    }
+
     /// Leading times, also in brackets, and the columns in front of or between them.
     fn times(&mut self) {
         for _ in 0..6 {
@@ -211,6 +219,7 @@ impl<'a> Parser<'a> {
         let inner = run_end(rest, 1, |byte| byte == b' ');
         let body = &rest[inner..];
         let end = timestamp::end(body).or_else(|| uptime_end(body))?;
+        let end = end + body[end..].iter().take(12).take_while(|byte| matches!(byte, b' ' | b'#' | b'0'..=b'9')).count();
         (body.get(end) == Some(&b']')).then_some(self.at + inner + end + 1)
     }
 
@@ -348,6 +357,9 @@ impl<'a> Parser<'a> {
     /// A line without time that starts with its level: `WARNING: x`, `[INFO] x`, `ERROR:root:x`, `INFO x`.
     fn leading_level(&mut self) -> bool {
         self.skip_spaces();
+        if self.dotnet() {
+            return true;
+        }
         match self.column_at(self.at, false) {
             Column::Level { severity, start, end, after } => {
                 self.set_level(severity, &self.text[start..end]);
@@ -356,6 +368,17 @@ impl<'a> Parser<'a> {
             }
             _ => false,
         }
+    }
+
+    /// `fail: Category[13]`, the first line of .NET's console logger.
+    fn dotnet(&mut self) -> bool {
+        let rest = self.rest();
+        let category = rest.get(4..).unwrap_or_default();
+        let numbered = category.starts_with(b": ") && category.split(|byte| *byte == b'\n').next().is_some_and(|line| line.ends_with(b"]"));
+        let Some(severity) = rest.get(..4).and_then(Severity::from_word).filter(|_| numbered) else { return false };
+        self.set_level(severity, &rest[..4]);
+        self.at += 4;
+        true
     }
 
     /// Thread, process id and logger behind a level.

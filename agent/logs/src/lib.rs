@@ -6,11 +6,15 @@
 #![cfg_attr(test, expect(clippy::expect_used, reason = "tests state what must hold"))]
 
 mod bytes;
+pub mod envelope;
+pub mod exception;
 mod hash;
 pub mod header;
+pub mod join;
 pub mod lines;
 mod merge;
 mod message;
+pub mod redact;
 pub mod severity;
 mod signature;
 pub mod stdin;

@@ -53,9 +53,9 @@ impl Severity {
         lower.copy_from_slice(word);
         lower.make_ascii_lowercase();
         Some(match &*lower {
-            b"trace" | b"trc" | b"finest" | b"verbose" | b"vrb" | b"verb" | b"silly" => Self::TRACE,
+            b"trace" | b"trce" | b"trc" | b"finest" | b"verbose" | b"vrb" | b"verb" | b"silly" => Self::TRACE,
             b"finer" | b"fine" => Self(if lower == b"finer" { 3 } else { 6 }),
-            b"debug" | b"dbg" | b"debg" | b"debu" | b"debug1" | b"debug2" | b"debug3" | b"debug4" | b"debug5" => Self::DEBUG,
+            b"debug" | b"dbug" | b"dbg" | b"debg" | b"debu" | b"debug1" | b"debug2" | b"debug3" | b"debug4" | b"debug5" => Self::DEBUG,
             b"config" => Self::DEBUG3,
             b"info" | b"inf" | b"information" | b"informational" | b"note" | b"log" => Self::INFO,
             b"notice" | b"notc" => Self::INFO2,

@@ -125,6 +125,14 @@ pub(crate) fn parse(line: &[u8], keep_attributes: bool) -> Option<(Format, Field
     None
 }
 
+/// Calls `field` with every field of a JSON object; `None` if `text` is none.
+pub(crate) fn json_fields<'a>(text: &'a [u8], field: impl FnMut(&[u8], Raw<'a>)) -> Option<()> {
+    if text.first() != Some(&b'{') {
+        return None;
+    }
+    json::visit(text, field).ok()
+}
+
 impl<'a> Fields<'a> {
     fn take(&mut self, path: &[u8], value: Raw<'a>) {
         let role = role(path);

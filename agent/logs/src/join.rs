@@ -1,0 +1,169 @@
+//! Joins the lines of one stream to messages: stack traces and reports of many runtimes, indented lines, JSON over several lines.
+//! Must never join two messages that carry their own header, never hold more than its bound, and never read a clock:
+//! times come in as arguments.
+//!
+//! One joiner serves one stream of one source. It holds one open message and asks of each line: does it go on?
+//! What a line is, is decided by `shape`; what may follow what, by `State`.
+
+mod shape;
+mod state;
+
+use crate::timestamp::UnixNanos;
+use shape::Shape;
+pub(crate) use shape::{exception_type, is_ruby_frame};
+use state::State;
+
+/// Bytes kept of one joined message; the rest is dropped and counted.
+pub const MAX_MESSAGE: usize = 64 * 1024;
+/// Lines of one joined message.
+const MAX_LINES: u32 = 2_000;
+/// A message is complete when nothing followed for so long (nanoseconds).
+pub const IDLE: u64 = 1_000_000_000;
+/// Messages with a time after which a source is known to start every message with one.
+const LEARNED_AFTER: u32 = 32;
+
+/// A joined message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Joined<'a> {
+    /// The lines, joined by `\n`.
+    pub text: &'a [u8],
+    /// When its first line arrived.
+    pub time: UnixNanos,
+    /// How many lines it has.
+    pub lines: u32,
+    /// Bytes beyond [`MAX_MESSAGE`] that were dropped.
+    pub dropped_bytes: u64,
+}
+
+/// Joins the lines of one stream.
+#[derive(Debug, Default)]
+pub struct Joiner {
+    text: Vec<u8>,
+    lines: u32,
+    time: UnixNanos,
+    last_line: UnixNanos,
+    dropped_bytes: u64,
+    state: State,
+    /// Empty lines that belong to the message only if a known line follows.
+    blanks: u32,
+    learned: Learned,
+}
+
+/// Whether this source starts its messages with a time, from all that it wrote so far.
+#[derive(Debug, Default)]
+struct Learned {
+    dated: u32,
+    undated: u32,
+}
+
+impl Learned {
+    fn note(&mut self, dated: bool) {
+        let count = if dated { &mut self.dated } else { &mut self.undated };
+        *count += 1;
+        if *count >= 4096 {
+            self.dated /= 2;
+            self.undated /= 2;
+        }
+    }
+
+    fn always_dated(&self) -> bool {
+        self.dated >= LEARNED_AFTER && self.undated * 50 <= self.dated
+    }
+}
+
+impl Joiner {
+    /// Takes one line that arrived at `now`; `emit` gets the message that it completes, if it completes one.
+    pub fn push(&mut self, line: &[u8], now: UnixNanos, mut emit: impl FnMut(Joined<'_>)) {
+        self.flush_idle(now, &mut emit);
+        if line.iter().all(|byte| crate::bytes::is_space(*byte)) {
+            self.push_blank(now, emit);
+            return;
+        }
+        let shape = Shape::of(line);
+        let next = if self.lines == 0 || self.lines >= MAX_LINES { None } else { self.state.follow(&shape, line, self.blanks) };
+        let next = next.or_else(|| self.follow_undated(&shape));
+        match next {
+            Some(state) => {
+                for _ in 0..std::mem::take(&mut self.blanks) {
+                    self.append(b"");
+                }
+                self.append(line);
+                self.state = state;
+            }
+            None => {
+                self.flush(&mut emit);
+                self.learned.note(shape.dated);
+                self.time = now;
+                self.append(line);
+                self.state = State::start(&shape, line);
+            }
+        }
+        self.last_line = now;
+    }
+
+    /// A line without any header, in a source that dates every message, goes on.
+    fn follow_undated(&mut self, shape: &Shape) -> Option<State> {
+        let follows = self.lines > 0 && self.lines < MAX_LINES && self.blanks == 0 && shape.is_plain() && self.state.takes_plain_text();
+        if !follows || !self.learned.always_dated() {
+            return None;
+        }
+        self.learned.note(false);
+        Some(self.state)
+    }
+
+    fn push_blank(&mut self, now: UnixNanos, mut emit: impl FnMut(Joined<'_>)) {
+        if self.lines > 0 && self.state.spans_blanks() {
+            self.blanks += 1;
+            self.last_line = now;
+        } else {
+            self.flush(&mut emit);
+            emit(Joined { text: b"", time: now, lines: 1, dropped_bytes: 0 });
+        }
+    }
+
+    fn append(&mut self, line: &[u8]) {
+        if self.lines > 0 {
+            self.append_bytes(b"\n");
+        }
+        self.append_bytes(line);
+        self.lines += 1;
+    }
+
+    fn append_bytes(&mut self, bytes: &[u8]) {
+        let kept = bytes.len().min(MAX_MESSAGE.saturating_sub(self.text.len()));
+        self.text.extend_from_slice(&bytes[..kept]);
+        self.dropped_bytes += (bytes.len() - kept) as u64;
+    }
+
+    /// Completes the open message if nothing followed within [`IDLE`] before `now`.
+    pub fn flush_idle(&mut self, now: UnixNanos, emit: impl FnMut(Joined<'_>)) {
+        if self.lines > 0 && now.saturating_sub(self.last_line) >= IDLE {
+            self.flush(emit);
+        }
+    }
+
+    /// Completes the open message.
+    pub fn flush(&mut self, mut emit: impl FnMut(Joined<'_>)) {
+        if self.lines > 0 {
+            emit(Joined { text: &self.text, time: self.time, lines: self.lines, dropped_bytes: self.dropped_bytes });
+        }
+        for _ in 0..std::mem::take(&mut self.blanks) {
+            emit(Joined { text: b"", time: self.last_line, lines: 1, dropped_bytes: 0 });
+        }
+        self.text.clear();
+        if self.text.capacity() > MAX_MESSAGE / 4 {
+            self.text.shrink_to(4096);
+        }
+        self.lines = 0;
+        self.dropped_bytes = 0;
+        self.state = State::default();
+    }
+
+    /// Whether a message is open.
+    pub fn is_open(&self) -> bool {
+        self.lines > 0
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,285 @@
+//! What may follow what: the state of one open message.
+//! Must never let a line with a header of its own follow, but where a runtime's report is known to contain such lines.
+
+use super::shape::{Shape, Start, exception_type, is_ruby_frame};
+use crate::bytes::{contains, run_end, trim, trim_start};
+use crate::severity::Severity;
+
+/// What kind of message is open, and where in it we are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum State {
+    /// An ordinary line.
+    #[default]
+    Line,
+    /// A line with this level, or (with none) one that announces more by a colon at its end: an exception may follow.
+    Announced,
+    /// A line that is indented itself: other indented lines do not belong to it.
+    Indented,
+    /// Behind an exception's type: frames follow.
+    Exception,
+    /// In a Python traceback, before the exception's line.
+    PythonFrames,
+    /// Behind the exception's line of a traceback.
+    PythonDone,
+    /// In a Go crash.
+    Go,
+    /// Behind the first line of a Rust panic, whose text is on the next line.
+    RustText,
+    /// In a Rust panic.
+    Rust,
+    /// In Node's copy of the source line.
+    NodeSource,
+    /// In a PHP error.
+    Php,
+    /// In a report of Erlang or Elixir.
+    Beam,
+    /// In a sanitizer's report.
+    Sanitizer,
+    /// In a ThreadSanitizer report, which a line of equals signs ends.
+    ThreadSanitizer,
+    /// Behind a line of equals signs.
+    Rule,
+    /// In JSON, with so many brackets open.
+    Json {
+        /// Open brackets.
+        depth: u32,
+    },
+    /// The message is complete.
+    Complete,
+}
+
+impl State {
+    /// The state behind the first line of a message.
+    pub(crate) fn start(shape: &Shape, line: &[u8]) -> Self {
+        match shape.start {
+            Some(Start::Exception | Start::Uncaught) => Self::Exception,
+            Some(Start::Python) => Self::PythonFrames,
+            Some(Start::Go) => Self::Go,
+            Some(Start::Rust) => rust_state(line),
+            Some(Start::NodeSource) => Self::NodeSource,
+            Some(Start::Php) => Self::Php,
+            Some(Start::Ruby) => Self::Exception,
+            Some(Start::Beam) => Self::Beam,
+            Some(Start::Sanitizer) => sanitizer_state(line),
+            Some(Start::Rule) => Self::Rule,
+            Some(Start::Json) => json_state(0, line),
+            None if shape.indented => Self::Indented,
+            None if is_complete_json(line) => Self::Complete,
+            None if shape.severity >= Severity::WARN => Self::Announced,
+            None if !shape.severity.is_specified() && trim(line).ends_with(b":") => Self::Announced,
+            None => Self::Line,
+        }
+    }
+
+    /// Whether an empty line can stand inside such a message.
+    pub(crate) fn spans_blanks(self) -> bool {
+        matches!(
+            self,
+            Self::PythonDone
+                | Self::Go
+                | Self::Exception
+                | Self::NodeSource
+                | Self::Sanitizer
+                | Self::ThreadSanitizer
+                | Self::Rust
+                | Self::Json { .. }
+        )
+    }
+
+    /// Whether lines without any mark can belong to such a message in a source that dates every message.
+    pub(crate) fn takes_plain_text(self) -> bool {
+        matches!(self, Self::Line | Self::Announced)
+    }
+
+    /// The state if the line belongs to the message; `blanks` empty lines stand in front of it.
+    pub(crate) fn follow(self, shape: &Shape, line: &[u8], blanks: u32) -> Option<Self> {
+        match self {
+            Self::Json { depth } => (!shape.dated).then(|| json_state(depth, line)),
+            Self::Sanitizer | Self::ThreadSanitizer => self.follow_sanitizer(shape, line),
+            Self::Rule => (shape.start == Some(Start::Sanitizer)).then(|| sanitizer_state(line)),
+            _ if shape.header || shape.start == Some(Start::Json) => None,
+            Self::Line => self.follow_indented(shape, line),
+            Self::Announced => self.follow_announced(shape, line),
+            Self::Exception => self.follow_exception(shape, line, blanks),
+            Self::PythonFrames => Self::follow_python_frames(shape, line),
+            Self::PythonDone => Self::follow_python_chain(line, blanks),
+            Self::Go => is_go_line(shape, line).then_some(Self::Go),
+            Self::RustText => Some(Self::Rust),
+            Self::Rust => is_rust_line(shape, line).then_some(Self::Rust),
+            Self::NodeSource => Self::follow_node(shape, line),
+            Self::Php => is_php_line(shape, line).then_some(Self::Php),
+            Self::Beam => is_beam_line(shape, line).then_some(Self::Beam),
+            Self::Indented | Self::Complete => None,
+        }
+    }
+
+    fn follow_indented(self, shape: &Shape, line: &[u8]) -> Option<Self> {
+        let closes = matches!(trim(line), b"}" | b"]" | b")" | b"};" | b"},");
+        (shape.indented || closes || (shape.start.is_none() && is_exception_tail(line)))
+            .then(|| if starts_frame(line) { Self::Exception } else { self })
+    }
+
+    fn follow_announced(self, shape: &Shape, line: &[u8]) -> Option<Self> {
+        match shape.start {
+            Some(Start::Exception) => Some(Self::Exception),
+            Some(Start::Python) => Some(Self::PythonFrames),
+            Some(Start::Beam) if line.starts_with(b"** (") => Some(Self::Beam),
+            Some(_) => None,
+            None if is_ruby_frame(line) => Some(Self::Exception),
+            None if line.starts_with(b"stack backtrace:") => Some(Self::Rust),
+            None => self.follow_indented(shape, line),
+        }
+    }
+
+    fn follow_exception(self, shape: &Shape, line: &[u8], blanks: u32) -> Option<Self> {
+        if blanks > 0 {
+            return line.starts_with(b"Node.js v").then_some(Self::Complete);
+        }
+        let closes = matches!(trim(line), b"}" | b"]");
+        (shape.indented || closes || (shape.start.is_none() && is_exception_tail(line))).then_some(self)
+    }
+
+    /// Frames are indented; the first line that is not is the exception.
+    fn follow_python_frames(shape: &Shape, line: &[u8]) -> Option<Self> {
+        if shape.indented {
+            return Some(Self::PythonFrames);
+        }
+        let name = run_end(line, 0, |byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_'));
+        let named = name > 0 && (name == line.len() || line[name..].starts_with(b":"));
+        named.then_some(Self::PythonDone)
+    }
+
+    fn follow_python_chain(line: &[u8], blanks: u32) -> Option<Self> {
+        let chained =
+            line.starts_with(b"During handling of the above exception") || line.starts_with(b"The above exception was the direct cause");
+        if chained {
+            return Some(Self::PythonDone);
+        }
+        (blanks > 0 && line.starts_with(b"Traceback (most recent call last)")).then_some(Self::PythonFrames)
+    }
+
+    fn follow_node(shape: &Shape, line: &[u8]) -> Option<Self> {
+        let known = shape.indented
+            || matches!(trim(line), b"^" | b"}")
+            || line.starts_with(b"throw ")
+            || trim(line).iter().all(|byte| *byte == b'^');
+        if line.starts_with(b"Node.js v") {
+            return Some(Self::Complete);
+        }
+        let error = matches!(shape.start, Some(Start::Exception))
+            || exception_type(line).is_some()
+            || line.starts_with(b"Uncaught ")
+            || line.starts_with(b"[");
+        if error {
+            return Some(Self::Exception);
+        }
+        (known || line.starts_with(b"(Use `node ") || shape.is_plain()).then_some(Self::NodeSource)
+    }
+
+    /// Everything belongs to a sanitizer's report until its end, but lines of the program that have a time.
+    fn follow_sanitizer(self, shape: &Shape, line: &[u8]) -> Option<Self> {
+        let rule = shape.start == Some(Start::Rule);
+        match self {
+            Self::ThreadSanitizer if rule => Some(Self::Complete),
+            _ if shape.dated || rule || shape.start == Some(Start::Json) => None,
+            Self::Sanitizer if line.ends_with(b"==ABORTING") => Some(Self::Complete),
+            _ => Some(self),
+        }
+    }
+}
+
+fn rust_state(line: &[u8]) -> State {
+    if line.ends_with(b":") { State::RustText } else { State::Rust }
+}
+
+fn sanitizer_state(line: &[u8]) -> State {
+    if contains(line, b"ThreadSanitizer") { State::ThreadSanitizer } else { State::Sanitizer }
+}
+
+fn is_complete_json(line: &[u8]) -> bool {
+    let line = trim(line);
+    line.first() == Some(&b'{') && line.last() == Some(&b'}')
+}
+
+/// Brackets open behind a line of JSON, those in strings left out.
+fn json_state(depth: u32, line: &[u8]) -> State {
+    let mut depth = depth;
+    let mut in_string = false;
+    let mut escaped = false;
+    for byte in line {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if in_string => escaped = true,
+            b'"' => in_string = !in_string,
+            b'{' | b'[' if !in_string => depth += 1,
+            b'}' | b']' if !in_string => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+    }
+    if depth == 0 { State::Complete } else { State::Json { depth } }
+}
+
+fn starts_frame(line: &[u8]) -> bool {
+    trim_start(line).starts_with(b"at ")
+}
+
+/// Lines that continue an exception without indentation.
+fn is_exception_tail(line: &[u8]) -> bool {
+    const TAILS: [&[u8]; 6] = [b"Caused by: ", b"Suppressed: ", b"... ", b"at ", b"--- End of ", b"---> "];
+    TAILS.iter().any(|tail| line.starts_with(tail)) || is_ruby_frame(line)
+}
+
+fn is_go_line(shape: &Shape, line: &[u8]) -> bool {
+    const STARTS: [&[u8]; 16] = [
+        b"goroutine ",
+        b"created by ",
+        b"[signal ",
+        b"panic: ",
+        b"exit status ",
+        b"runtime stack:",
+        b"runtime: ",
+        b"runtime.",
+        b"fatal error: ",
+        b"PC=",
+        b"stack: frame",
+        b"sigcode",
+        b"...additional frames",
+        b"SIGSEGV: ",
+        b"SIGABRT: ",
+        b"signal arrived ",
+    ];
+    shape.indented || STARTS.iter().any(|start| line.starts_with(start)) || is_go_call(line) || is_register(line)
+}
+
+/// `main.(*T).f(0x1, ...)`: a function's name, then its arguments to the end of the line.
+fn is_go_call(line: &[u8]) -> bool {
+    let spaced = line.iter().position(|byte| *byte == b' ').unwrap_or(line.len());
+    let open = memchr::memchr(b'(', line);
+    line.ends_with(b")") && open.is_some_and(|open| open > 0 && open < spaced && line[..open].contains(&b'.'))
+}
+
+/// `rax    0x0`, as a fatal signal prints it.
+fn is_register(line: &[u8]) -> bool {
+    let name = run_end(line, 0, |byte| byte.is_ascii_alphanumeric());
+    (2..=6).contains(&name) && trim_start(&line[name..]).starts_with(b"0x")
+}
+
+fn is_rust_line(shape: &Shape, line: &[u8]) -> bool {
+    shape.indented
+        || line.starts_with(b"stack backtrace:")
+        || line.starts_with(b"note: ")
+        || line.starts_with(b"thread caused ")
+        || line.starts_with(b"thread '") && contains(line, b"aborting")
+}
+
+fn is_php_line(shape: &Shape, line: &[u8]) -> bool {
+    let frame = line.first() == Some(&b'#') && line.get(1).is_some_and(u8::is_ascii_digit);
+    shape.indented || frame || line.starts_with(b"Stack trace:") || line.starts_with(b"Next ") || line.starts_with(b"PHP Stack trace:")
+}
+
+fn is_beam_line(shape: &Shape, line: &[u8]) -> bool {
+    const STARTS: [&[u8]; 8] =
+        [b"** ", b"Last message", b"State: ", b"Function: ", b"Initial Call: ", b"Ancestors: ", b"Client ", b"Process "];
+    let report = contains(line, b" REPORT====");
+    (!report && shape.indented) || STARTS.iter().any(|start| line.starts_with(start)) || matches!(line.first(), Some(b'{' | b'['))
+}

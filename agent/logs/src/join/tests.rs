@@ -1,0 +1,219 @@
+//! Real reports of many runtimes, each between ordinary lines: every one must come out whole and alone.
+
+use super::*;
+use proptest::prelude::*;
+
+fn join(lines: &[&str]) -> Vec<String> {
+    let mut joiner = Joiner::default();
+    let mut out = Vec::new();
+    let mut emit = |joined: Joined<'_>| out.push(String::from_utf8_lossy(joined.text).into_owned());
+    for line in lines {
+        joiner.push(line.as_bytes(), 0, &mut emit);
+    }
+    joiner.flush(&mut emit);
+    out
+}
+
+/// Reports that stand alone, whatever surrounds them.
+const REPORTS: &[(&str, &str)] = &[
+    (
+        "java",
+        "Exception in thread \"main\" java.lang.IllegalStateException: boom\n\tat a.B.c(B.java:12)\n\tat a.B.main(B.java:3)\nCaused by: java.io.IOException: disk\n\tat a.D.e(D.java:4)\n\t... 1 more",
+    ),
+    (
+        "java bare",
+        "java.lang.RuntimeException: no luck\n\tat a.B.c(B.java:12)\n\tSuppressed: java.lang.Exception: x\n\t\tat a.B.d(B.java:1)",
+    ),
+    ("python", "Traceback (most recent call last):\n  File \"/app/a.py\", line 3, in <module>\n    f()\n    ^^^\nValueError: bad value"),
+    (
+        "python chained",
+        "Traceback (most recent call last):\n  File \"a.py\", line 2, in f\n    1/0\nZeroDivisionError: division by zero\n\nDuring handling of the above exception, another exception occurred:\n\nTraceback (most recent call last):\n  File \"a.py\", line 5, in <module>\n    raise KeyError('k')\nKeyError: 'k'",
+    ),
+    (
+        "python cause",
+        "Traceback (most recent call last):\n  File \"a.py\", line 2, in f\n    1/0\nZeroDivisionError: division by zero\n\nThe above exception was the direct cause of the following exception:\n\nTraceback (most recent call last):\n  File \"a.py\", line 5, in <module>\n    g()\napp.errors.Wrapped",
+    ),
+    (
+        "go panic",
+        "panic: runtime error: index out of range [5] with length 3\n\ngoroutine 1 [running]:\nmain.f(...)\n\t/app/main.go:8\nmain.main()\n\t/app/main.go:12 +0x1d\nexit status 2",
+    ),
+    (
+        "go signal",
+        "panic: runtime error: invalid memory address or nil pointer dereference\n[signal SIGSEGV: segmentation violation code=0x1 addr=0x0 pc=0x481a2e]\n\ngoroutine 7 [running]:\nmain.(*T).Get(0x0, {0xc00001, 0x3})\n\t/app/main.go:9 +0x1e\ncreated by main.main in goroutine 1\n\t/app/main.go:20 +0x25\n\ngoroutine 1 [chan receive]:\nmain.main()\n\t/app/main.go:21 +0x6a",
+    ),
+    ("go fatal", "fatal error: all goroutines are asleep - deadlock!\n\ngoroutine 1 [chan receive]:\nmain.main()\n\t/app/main.go:5 +0x28"),
+    (
+        "rust",
+        "thread 'main' panicked at src/main.rs:3:5:\nindex out of bounds: the len is 3 but the index is 7\nstack backtrace:\n   0: rust_begin_unwind\n             at /rustc/a/library/std/src/panicking.rs:1:5\n   1: app::main\nnote: Some details are omitted, run with `RUST_BACKTRACE=full` for a verbose backtrace.",
+    ),
+    (
+        "rust short",
+        "thread 'tokio-runtime-worker' (4711) panicked at src/a.rs:3:5:\ncalled `Option::unwrap()` on a `None` value\nnote: run with `RUST_BACKTRACE=1` environment variable to display a backtrace",
+    ),
+    (
+        "rust old",
+        "thread 'main' panicked at 'boom', src/main.rs:2:5\nnote: run with `RUST_BACKTRACE=1` environment variable to display a backtrace",
+    ),
+    (
+        "node uncaught",
+        "/app/index.js:10\n    throw new TypeError('x is not a function');\n    ^\n\nTypeError: x is not a function\n    at f (/app/index.js:10:11)\n    at Module._compile (node:internal/modules/cjs/loader:1105:14)\n\nNode.js v18.19.0",
+    ),
+    (
+        "node code",
+        "Error: ENOENT: no such file or directory, open 'x'\n    at Object.openSync (node:fs:601:3) {\n  errno: -2,\n  code: 'ENOENT'\n}",
+    ),
+    (
+        ".net",
+        "Unhandled exception. System.InvalidOperationException: outer\n ---> System.ArgumentException: inner\n   at N.C.A() in /src/C.cs:line 3\n   --- End of inner exception stack trace ---\n   at N.C.Main(String[] args) in /src/C.cs:line 9",
+    ),
+    (
+        ".net bare",
+        "System.NullReferenceException: Object reference not set to an instance of an object.\n   at N.C.B() in /src/C.cs:line 3\n--- End of stack trace from previous location ---\n   at N.C.Main()",
+    ),
+    (
+        "php",
+        "PHP Fatal error:  Uncaught RuntimeException: boom in /app/a.php:3\nStack trace:\n#0 /app/a.php(7): f()\n#1 {main}\n  thrown in /app/a.php on line 3",
+    ),
+    ("ruby", "a.rb:3:in `f': boom (RuntimeError)\n\tfrom a.rb:7:in `g'\n\tfrom a.rb:9:in `<main>'"),
+    ("elixir", "** (RuntimeError) boom\n    a.exs:1: (file)\n    (elixir 1.14.0) lib/code.ex:1245: Code.require_file/2"),
+    (
+        "erlang",
+        "=ERROR REPORT==== 25-Nov-2026::15:04:05.123 ===\n** Generic server foo terminating\n** Last message in was stop\n** When Server state == {state,1}\n** Reason for termination ==\n** {badarith,[{foo,bar,1,[{file,\"foo.erl\"},{line,3}]},\n              {gen_server,handle_msg,5,[]}]}",
+    ),
+    (
+        "asan",
+        "==12==ERROR: AddressSanitizer: heap-use-after-free on address 0x602000000010 at pc 0x0001 bp 0x7ff sp 0x7ff\nREAD of size 4 at 0x602000000010 thread T0\n    #0 0x4f in main /a.cc:5:10\n\n0x602000000010 is located 0 bytes inside of 4-byte region\nfreed by thread T0 here:\n    #0 0x4c in operator delete(void*)\n\nSUMMARY: AddressSanitizer: heap-use-after-free /a.cc:5:10 in main\nShadow bytes around the buggy address:\n=>0x0c047fff8000: fa fa[fd]fa\n==12==ABORTING",
+    ),
+    (
+        "tsan",
+        "==================\nWARNING: ThreadSanitizer: data race (pid=12)\n  Write of size 4 at 0x01 by thread T1:\n    #0 f a.cc:3\n\n  Previous read of size 4\nSUMMARY: ThreadSanitizer: data race a.cc:3 in f\n==================",
+    ),
+    ("json", "{\n  \"level\": \"error\",\n  \"nested\": {\n    \"text\": \"a { b\"\n  }\n}"),
+];
+
+/// Dated lines whose report belongs to them.
+const ANNOUNCED: &[(&str, &str)] = &[
+    (
+        "java",
+        "2026-11-25 15:04:05,123 ERROR [main] a.b.C - request failed\njava.lang.IllegalStateException: boom\n\tat a.B.c(B.java:12)\nCaused by: java.io.IOException: disk\n\tat a.D.e(D.java:4)\n\t... 1 more",
+    ),
+    (
+        "python",
+        "2026-11-25 15:04:05,123 ERROR root: failed\nTraceback (most recent call last):\n  File \"a.py\", line 3, in <module>\n    f()\nValueError: bad value",
+    ),
+    (
+        "python root",
+        "ERROR:root:failed\nTraceback (most recent call last):\n  File \"a.py\", line 3, in <module>\n    f()\nValueError: bad value",
+    ),
+    (
+        "asp.net",
+        "fail: Microsoft.AspNetCore.Server.Kestrel[13]\n      Connection id \"0HM\", Request id \"1\": An unhandled exception\n      System.Exception: boom\n         at N.C.M() in /src/C.cs:line 3",
+    ),
+    (
+        "elixir",
+        "15:04:05.123 [error] GenServer Foo terminating\n** (RuntimeError) boom\n    (app 0.1.0) lib/a.ex:3: A.f/1\nLast message: :stop\nState: %{}",
+    ),
+    (
+        "php",
+        "[25-Nov-2026 15:04:05 UTC] PHP Fatal error:  Uncaught Exception: boom in /app/a.php:3\nStack trace:\n#0 {main}\n  thrown in /app/a.php on line 3",
+    ),
+    ("ruby", "E, [2026-11-25T15:04:05.123456 #12] ERROR -- : boom (RuntimeError)\n/app/a.rb:3:in `f'\n/app/a.rb:9:in `<main>'"),
+];
+
+const DATED: [&str; 3] = [
+    "2026-11-25 15:04:05,123 INFO [main] a.b.C - before",
+    "2026-11-25 15:04:06,001 INFO [main] a.b.C - between",
+    "2026-11-25 15:04:07,000 INFO [main] a.b.C - after",
+];
+const PLAIN: [&str; 3] = ["listening on port 80", "user logged in", "request done in 3 ms"];
+
+fn stream(around: [&'static str; 3], report: &'static str, times: usize) -> (Vec<&'static str>, Vec<String>) {
+    let mut lines = Vec::new();
+    let mut expected = Vec::new();
+    for time in 0..times {
+        for line in &around[..=time % 3] {
+            lines.push(*line);
+            expected.push((*line).to_owned());
+        }
+        lines.extend(report.lines());
+        expected.push(report.to_owned());
+    }
+    lines.push(around[2]);
+    expected.push(around[2].to_owned());
+    (lines, expected)
+}
+
+#[test]
+fn reports_come_out_whole_between_dated_and_plain_lines() {
+    for (name, report) in REPORTS {
+        for around in [DATED, PLAIN] {
+            let (lines, expected) = stream(around, report, 40);
+            let joined = join(&lines);
+            let wrong = joined.iter().zip(&expected).find(|(have, want)| have != want);
+            assert_eq!((wrong, joined.len()), (None, expected.len()), "{name}");
+        }
+    }
+}
+
+#[test]
+fn announced_reports_stay_with_their_line() {
+    for (name, report) in ANNOUNCED {
+        for around in [DATED, PLAIN] {
+            let (lines, expected) = stream(around, report, 40);
+            let joined = join(&lines);
+            let wrong = joined.iter().zip(&expected).find(|(have, want)| have != want);
+            assert_eq!((wrong, joined.len()), (None, expected.len()), "{name}");
+        }
+    }
+}
+
+#[test]
+fn lines_with_a_header_are_never_joined() {
+    let lines = ["2026-11-25 15:04:05 ERROR a", "2026-11-25 15:04:05 INFO b", "WARNING: c", "INFO d", "{\"a\":1}", "{\"b\":2}"];
+    assert_eq!(join(&lines), lines);
+}
+
+#[test]
+fn undated_lines_follow_once_the_source_is_known_to_date_its_messages() {
+    let mut lines = vec![DATED[0]; 40];
+    lines.push("second line of the last message");
+    let joined = join(&lines);
+    assert_eq!(joined.len(), 40);
+    assert!(joined[39].ends_with("\nsecond line of the last message"));
+}
+
+#[test]
+fn long_messages_are_bounded_and_counted() {
+    let mut joiner = Joiner::default();
+    let mut out = Vec::new();
+    joiner.push(b"2026-11-25 15:04:05 ERROR start", 0, |_| ());
+    let frame = format!("\tat {}", "x".repeat(1_000));
+    for _ in 0..100 {
+        joiner.push(frame.as_bytes(), 0, |_| ());
+    }
+    joiner.flush(|joined| out.push((joined.text.len(), joined.dropped_bytes, joined.lines)));
+    assert_eq!(out, [(MAX_MESSAGE, 31 + 100 * 1_005 - MAX_MESSAGE as u64, 101)]);
+}
+
+#[test]
+fn idle_message_is_complete() {
+    let mut joiner = Joiner::default();
+    let mut count = 0;
+    joiner.push(b"line", 0, |_| count += 1);
+    joiner.flush_idle(IDLE - 1, |_| count += 1);
+    assert!(joiner.is_open());
+    joiner.push(b"  indented but late", IDLE, |joined| assert_eq!(joined.text, b"line"));
+    assert_eq!(count, 0);
+}
+
+proptest! {
+    #[test]
+    fn nothing_is_lost_or_invented(lines in proptest::collection::vec("( |\t|at |Caused by: |panic: x|goroutine 1 \\[|\\{|\\}|=|2026-11-25 15:04:05 |INFO |Error: |[a-z]){0,6}", 0..40)) {
+        let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
+        let joined = join(&lines);
+        let whitespace_only = |line: &&str| line.trim().is_empty();
+        let rejoined: Vec<String> = joined.join("\n").lines().filter(|line| !whitespace_only(line)).map(str::to_owned).collect();
+        let expected: Vec<String> = lines.iter().filter(|line| !whitespace_only(line)).map(|line| (*line).to_owned()).collect();
+        prop_assert_eq!(rejoined, expected);
+    }
+}

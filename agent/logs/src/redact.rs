@@ -1,0 +1,296 @@
+//! Replaces secrets in what leaves the process: keys, tokens, credentials, passwords.
+//! Must never change a pattern's id: it works on bodies and attributes, after and apart from recognition.
+//!
+//! Every rule starts from a short literal that a vectorised search finds; a text without any of them is not copied.
+
+use crate::bytes::{is_alphanumeric, is_space, run_end};
+use std::borrow::Cow;
+
+/// What stands for a secret.
+pub const REDACTED: &[u8] = b"[REDACTED]";
+
+/// A rule of the user: text between `prefix` and the next white space, quote or separator is a secret.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rule {
+    prefix: Vec<u8>,
+}
+
+impl Rule {
+    /// A rule for what follows `prefix`, in any case; `None` for an empty prefix.
+    pub fn new(prefix: &str) -> Option<Self> {
+        (!prefix.is_empty()).then(|| Self { prefix: prefix.to_ascii_lowercase().into_bytes() })
+    }
+}
+
+/// Replaces secrets by [`REDACTED`].
+#[derive(Clone, Debug, Default)]
+pub struct Redactor {
+    rules: Vec<Rule>,
+}
+
+/// Names whose value is a secret; matched in any case as the end of a name.
+const SECRET_NAMES: [&[u8]; 12] = [
+    b"password",
+    b"passwd",
+    b"pwd",
+    b"passphrase",
+    b"secret",
+    b"token",
+    b"api_key",
+    b"apikey",
+    b"api-key",
+    b"access_key",
+    b"private_key",
+    b"credential",
+];
+
+/// Prefixes of tokens that services hand out, and the least length of what follows.
+const TOKEN_PREFIXES: [(&[u8], usize); 14] = [
+    (b"AKIA", 16),
+    (b"ASIA", 16),
+    (b"ghp_", 30),
+    (b"gho_", 30),
+    (b"ghs_", 30),
+    (b"github_pat_", 30),
+    (b"glpat-", 16),
+    (b"xoxb-", 16),
+    (b"xoxp-", 16),
+    (b"sk_live_", 16),
+    (b"rk_live_", 16),
+    (b"AIza", 30),
+    (b"SG.", 40),
+    (b"npm_", 30),
+];
+
+impl Redactor {
+    /// The default rules and these.
+    pub fn new(rules: Vec<Rule>) -> Self {
+        Self { rules }
+    }
+
+    /// `text` without secrets.
+    pub fn redact<'a>(&self, text: &'a [u8]) -> Cow<'a, [u8]> {
+        let mut secrets = Vec::new();
+        self.find(text, &mut secrets);
+        if secrets.is_empty() {
+            return Cow::Borrowed(text);
+        }
+        secrets.sort_unstable();
+        let mut out = Vec::with_capacity(text.len());
+        let mut at = 0;
+        for (start, end) in secrets {
+            if start >= at {
+                out.extend_from_slice(&text[at..start]);
+                out.extend_from_slice(REDACTED);
+            }
+            at = at.max(end);
+        }
+        out.extend_from_slice(&text[at..]);
+        Cow::Owned(out)
+    }
+
+    /// Whether the value under this name is a secret whatever it is.
+    pub fn is_secret_name(name: &str) -> bool {
+        let name = name.to_ascii_lowercase();
+        SECRET_NAMES.iter().any(|secret| name.as_bytes().ends_with(secret)) || name.ends_with("authorization")
+    }
+
+    fn find(&self, text: &[u8], secrets: &mut Vec<(usize, usize)>) {
+        private_keys(text, secrets);
+        json_web_tokens(text, secrets);
+        url_credentials(text, secrets);
+        for at in memchr::memchr2_iter(b'=', b':', text) {
+            named_value(text, at, secrets);
+        }
+        schemes(text, secrets);
+        for (prefix, least) in TOKEN_PREFIXES {
+            tokens(text, prefix, least, secrets);
+        }
+        for rule in &self.rules {
+            rule.find(text, secrets);
+        }
+    }
+}
+
+impl Rule {
+    fn find(&self, text: &[u8], secrets: &mut Vec<(usize, usize)>) {
+        let Some(first) = self.prefix.first() else { return };
+        for at in memchr::memchr2_iter(*first, first.to_ascii_uppercase(), text) {
+            let start = at + self.prefix.len();
+            if text.get(at..start).is_some_and(|have| have.eq_ignore_ascii_case(&self.prefix)) {
+                let end = value_end(text, start);
+                if end > start {
+                    secrets.push((start, end));
+                }
+            }
+        }
+    }
+}
+
+/// `-----BEGIN … PRIVATE KEY-----` to its end, or to the end of the text.
+fn private_keys(text: &[u8], secrets: &mut Vec<(usize, usize)>) {
+    let mut from = 0;
+    while let Some(found) = memchr::memmem::find(&text[from..], b"-----BEGIN ") {
+        let start = from + found;
+        from = start + 11;
+        let line = &text[from..text.len().min(from + 64)];
+        let Some(marker) = memchr::memmem::find(line, b"PRIVATE KEY") else { continue };
+        let body = from + marker + 11;
+        let end = memchr::memmem::find(&text[body..], b"-----END ").map(|end| body + end + 9);
+        let end = end.and_then(|end| memchr::memmem::find(&text[end..], b"-----").map(|dashes| end + dashes + 5)).unwrap_or(text.len());
+        secrets.push((start, end));
+        from = end;
+    }
+}
+
+/// Three base64url parts, the first two of which begin as JSON does (RFC 7519).
+fn json_web_tokens(text: &[u8], secrets: &mut Vec<(usize, usize)>) {
+    for start in memchr::memmem::find_iter(text, b"eyJ") {
+        let end = run_end(text, start, |byte| is_token_byte(byte) || byte == b'.');
+        let mut parts = text[start..end].split(|byte| *byte == b'.');
+        let (header, payload) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
+        if header.len() >= 8 && payload.starts_with(b"eyJ") && parts.next().is_some() {
+            secrets.push((start, end));
+        }
+    }
+}
+
+fn is_token_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_')
+}
+
+/// `scheme://user:password@host`.
+fn url_credentials(text: &[u8], secrets: &mut Vec<(usize, usize)>) {
+    for scheme in memchr::memmem::find_iter(text, b"://") {
+        let start = scheme + 3;
+        let window = &text[start..text.len().min(start + 512)];
+        let end = window
+            .iter()
+            .position(|byte| is_space(*byte) || matches!(byte, b'/' | b'?' | b'#' | b'"' | b'\'' | b'<' | b'>'))
+            .unwrap_or(window.len());
+        if let Some(at) = memchr::memrchr(b'@', &window[..end]).filter(|at| *at > 0) {
+            secrets.push((start, start + at));
+        }
+    }
+}
+
+/// The value behind `name=`, `name: `, `"name":"`, if the name is that of a secret; `at` is the mark.
+fn named_value(text: &[u8], at: usize, secrets: &mut Vec<(usize, usize)>) {
+    let name_end = text[..at].iter().rposition(|byte| !matches!(byte, b' ' | b'"' | b'\'' | b'\\')).map_or(0, |last| last + 1);
+    if at - name_end > 3 || name_end == 0 {
+        return;
+    }
+    let last = text[name_end - 1].to_ascii_lowercase();
+    if !matches!(last, b'd' | b'e' | b't' | b'n' | b'y' | b'l') || !is_secret(&text[..name_end]) {
+        return;
+    }
+    let start = run_end(text, at + 1, |byte| matches!(byte, b' ' | b'"' | b'\'' | b'\\' | b'='));
+    if start - at > 6 {
+        return;
+    }
+    let end =
+        if text[at + 1..start].iter().any(|byte| matches!(byte, b'"' | b'\'')) { quoted_end(text, start) } else { value_end(text, start) };
+    if end > start && text[start..end] != *REDACTED && !text[start..].starts_with(b"Bearer ") && !text[start..].starts_with(b"Basic ") {
+        secrets.push((start, end));
+    }
+}
+
+fn is_secret(name: &[u8]) -> bool {
+    SECRET_NAMES.iter().any(|secret| name.len() >= secret.len() && name[name.len() - secret.len()..].eq_ignore_ascii_case(secret))
+}
+
+fn value_end(text: &[u8], start: usize) -> usize {
+    run_end(text, start, |byte| !is_space(byte) && !matches!(byte, b'"' | b'\'' | b',' | b';' | b'&' | b')' | b']' | b'}'))
+}
+
+fn quoted_end(text: &[u8], start: usize) -> usize {
+    run_end(text, start, |byte| !matches!(byte, b'"' | b'\'' | b'\n'))
+}
+
+/// `Bearer …` and `Basic …` (RFC 6750, RFC 7617); short words are prose.
+fn schemes(text: &[u8], secrets: &mut Vec<(usize, usize)>) {
+    for scheme in [&b"earer "[..], b"asic "] {
+        for found in memchr::memmem::find_iter(text, scheme) {
+            let capital = found > 0 && matches!(text[found - 1], b'B' | b'b') && (found < 2 || !is_alphanumeric(text[found - 2]));
+            let start = found + scheme.len();
+            let end = run_end(text, start, |byte| is_token_byte(byte) || matches!(byte, b'.' | b'~' | b'+' | b'/' | b'='));
+            let mixed = text[start..end].iter().any(|byte| !byte.is_ascii_lowercase());
+            if capital && end - start >= 8 && mixed {
+                secrets.push((start, end));
+            }
+        }
+    }
+}
+
+fn tokens(text: &[u8], prefix: &[u8], least: usize, secrets: &mut Vec<(usize, usize)>) {
+    for start in memchr::memmem::find_iter(text, prefix) {
+        let body = start + prefix.len();
+        let end = run_end(text, body, |byte| is_token_byte(byte) || byte == b'.');
+        if end - body >= least && (start == 0 || !is_alphanumeric(text[start - 1])) {
+            secrets.push((start, end));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn redact(text: &str) -> String {
+        crate::bytes::lossy(&Redactor::default().redact(text.as_bytes()))
+    }
+
+    #[test]
+    fn secrets_are_replaced() {
+        let cases = [
+            ("login password=hunter2 ok", "login password=[REDACTED] ok"),
+            ("{\"db_password\": \"a b c\", \"x\":1}", "{\"db_password\": \"[REDACTED]\", \"x\":1}"),
+            ("API_KEY: abc123, rest", "API_KEY: [REDACTED], rest"),
+            ("GET /x?token=abc&y=1", "GET /x?token=[REDACTED]&y=1"),
+            ("Authorization: Bearer abcDEF123.x-y", "Authorization: Bearer [REDACTED]"),
+            ("Authorization: Basic dXNlcjpwYXNz", "Authorization: Basic [REDACTED]"),
+            ("jwt eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2ln end", "jwt [REDACTED] end"),
+            ("postgres://bob:pw@db:5432/x", "postgres://[REDACTED]@db:5432/x"),
+            ("key AKIAIOSFODNN7EXAMPLE used", "key [REDACTED] used"),
+            ("-----BEGIN RSA PRIVATE KEY-----\nMIIE\n-----END RSA PRIVATE KEY----- tail", "[REDACTED] tail"),
+            ("-----BEGIN PRIVATE KEY-----\nMIIE", "[REDACTED]"),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(redact(text), expected);
+        }
+    }
+
+    #[test]
+    fn ordinary_text_is_untouched() {
+        for text in [
+            "password reset requested",
+            "bearer of news",
+            "basic auth enabled",
+            "time: 12:30",
+            "http://host/a@b",
+            "token bucket: full",
+            "-----BEGIN CERTIFICATE-----\nMIIE",
+            "AKIA",
+        ] {
+            let expected = if text.starts_with("token bucket") { "token bucket: full" } else { text };
+            assert_eq!(redact(text), expected);
+        }
+    }
+
+    #[test]
+    fn rules_of_the_user_apply() {
+        let redactor = Redactor::new(Rule::new("customer#").into_iter().collect());
+        assert_eq!(redactor.redact(b"for Customer#4711, done").as_ref(), b"for Customer#[REDACTED], done");
+        assert_eq!(Rule::new(""), None);
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_safe_and_redaction_is_final(text in "(password=|token: |eyJ|://|@|Bearer |\"|AKIA|-----BEGIN |PRIVATE KEY|[a-zA-Z0-9./ ]){0,30}") {
+            let redactor = Redactor::default();
+            let once = redactor.redact(text.as_bytes()).into_owned();
+            prop_assert!(once.len() <= text.len() + 20 * REDACTED.len() * 8);
+        }
+    }
+}

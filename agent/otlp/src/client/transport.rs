@@ -26,6 +26,9 @@ const LARGEST_ANSWER: usize = 4 * 1024 * 1024;
 const IDLE_CONNECTION: Duration = Duration::from_secs(90);
 const AGENT: &str = concat!("Remora/", env!("CARGO_PKG_VERSION"), " OTel-OTLP-Exporter-Rust/", env!("CARGO_PKG_VERSION"));
 
+const CLIENT_CERTIFICATE_ADVICE: &str =
+    "; the receiver may want a client certificate: set OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE and _CLIENT_KEY";
+
 /// Something that carries request bodies to a receiver.
 pub(crate) trait Transport: Send + Sync + 'static {
     /// One attempt.
@@ -95,7 +98,12 @@ impl HttpTransport {
         if find::<hyper::Error>(error).is_some_and(hyper::Error::is_parse) {
             return SendError::NotOtlp { endpoint, protocol: self.protocol_name(), detail: root_cause(error) };
         }
-        SendError::Disconnected { endpoint, detail: root_cause(error) }
+        let detail = root_cause(error);
+        // HTTP/2 passes an alert on as text only.
+        if detail.starts_with("received fatal alert: ") {
+            return SendError::Tls { endpoint, detail: format!("{detail}{CLIENT_CERTIFICATE_ADVICE}") };
+        }
+        SendError::Disconnected { endpoint, detail }
     }
 
     fn protocol_name(&self) -> &'static str {
@@ -186,12 +194,10 @@ fn find<'a, E: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a 
 fn tls_detail(error: &rustls::Error) -> String {
     use rustls::{AlertDescription, CertificateError, Error as Tls};
     let advice = match error {
-        Tls::InvalidCertificate(CertificateError::UnknownIssuer) => {
+        Tls::InvalidCertificate(CertificateError::UnknownIssuer | CertificateError::BadSignature) => {
             "; set OTEL_EXPORTER_OTLP_CERTIFICATE to the authority that signed the receiver's certificate"
         }
-        Tls::AlertReceived(AlertDescription::CertificateRequired | AlertDescription::HandshakeFailure) => {
-            "; the receiver may want a client certificate: set OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE and _CLIENT_KEY"
-        }
+        Tls::AlertReceived(AlertDescription::CertificateRequired | AlertDescription::HandshakeFailure) => CLIENT_CERTIFICATE_ADVICE,
         Tls::InvalidMessage(_) => "; does the receiver speak TLS on this port? without TLS the endpoint begins with http://",
         _ => "",
     };

@@ -48,3 +48,9 @@ keep() {
     rm -rf "$2"
     mv "$2.$$" "$2"
 }
+
+# Installs a cargo tool of an exact version into the cache: cargo_tool NAME VERSION.
+cargo_tool() {
+    local kept=$cache/$1-$2
+    [ -x "$kept/bin/$1" ] || { say "installing $1 $2" && cargo install --quiet --locked "$1" --version "$2" --root "$kept"; }
+}

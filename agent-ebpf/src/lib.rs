@@ -1,5 +1,13 @@
-//! What crosses the boundary between kernel and user space.
+//! The kernel side of Remora, and what crosses the boundary to user space.
+//!
+//! [`wire`] is shared by both sides: records, their sizes and the meaning of every number. `rt` holds the few helpers
+//! that touch raw memory in BPF programs. Each `[[bin]]` beside this library is one family of programs.
 #![cfg_attr(target_arch = "bpf", no_std)]
+#![cfg_attr(test, expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test"))]
+
+#[cfg(target_arch = "bpf")]
+pub mod rt;
+pub mod wire;
 
 #[cfg(target_arch = "bpf")]
 #[panic_handler]

@@ -2,7 +2,9 @@
 //! log records.
 //!
 //! The binary only parses arguments and starts a command; everything else is here so that tests reach it.
+#![cfg_attr(test, expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test"))]
 
+pub mod bpf;
 pub mod commands;
 pub mod config;
 pub mod entity;

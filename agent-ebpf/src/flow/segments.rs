@@ -1,0 +1,345 @@
+//! `egress` and `ingress`: counts what passes a socket and copies as much of it as its policy says.
+
+use crate::sockets::{self, DECIDED, SILENT, State, TASK, UNCLASSIFIED, announce, constant, count, find_or_make, take_policy, totals, totals_due};
+use aya_ebpf::{
+    EbpfContext,
+    bindings::{BPF_RB_NO_WAKEUP, __sk_buff, bpf_sock},
+    helpers::{bpf_get_socket_cookie, bpf_ktime_get_ns, bpf_sk_fullsock, bpf_skb_cgroup_id, bpf_skb_load_bytes, bpf_tcp_sock},
+    macros::cgroup_skb,
+    programs::SkBuffContext,
+};
+use core::mem::MaybeUninit;
+use remora_ebpf::{
+    rt::{
+        packet::{self, Headers, Unread},
+        task::{self, Task},
+    },
+    wire::{
+        Amount, Counter, DATAGRAM, EGRESS, FIRST_REQUEST_BYTES, FIRST_RESPONSE_BYTES, FIRST_SEGMENTS, INGRESS, IPPROTO_TCP, IPPROTO_UDP,
+        KIND_SEGMENT, KIND_TOTALS, LARGEST, ORDER_AHEAD, ORDER_NEXT, ORDER_OLD, ROLE_CLIENT, ROLE_SERVER, Segment, TAIL, TCP_FIN,
+        TCP_PSH, TCP_RST, TCP_SYN,
+    },
+};
+
+/// UDP port that is captured besides TCP; 0 for none.
+#[unsafe(no_mangle)]
+static UDP_PORT: u32 = 53;
+
+/// `bpf_sock.state` of a listener (`include/net/tcp_states.h`).
+const TCP_LISTEN: u32 = 10;
+/// `bpf_sock.family` of IPv4 (`AF_INET`).
+const AF_INET: u32 = 2;
+
+#[cgroup_skb]
+pub(crate) fn egress(ctx: SkBuffContext) -> i32 {
+    pass(&ctx, EGRESS);
+    1
+}
+
+#[cgroup_skb]
+pub(crate) fn ingress(ctx: SkBuffContext) -> i32 {
+    pass(&ctx, INGRESS);
+    1
+}
+
+#[inline(always)]
+fn pass(ctx: &SkBuffContext, direction: u8) {
+    let headers = match packet::headers(ctx) {
+        Ok(headers) => headers,
+        Err(Unread::NotLinear) => return count(Counter::Unparsed, 1),
+        Err(Unread::Other) => return,
+    };
+    if headers.transport == IPPROTO_UDP {
+        let port = constant(&UDP_PORT) as u16;
+        if port == 0 || (headers.source != port && headers.destination != port) {
+            return;
+        }
+    }
+    let skb = ctx.as_ptr() as *const __sk_buff;
+    // SAFETY: the context is the verifier's; `sk` is null or a socket, and `bpf_sk_fullsock` gives null or a full one.
+    let sk = unsafe {
+        let sk = (*skb).__bindgen_anon_2.sk;
+        if sk.is_null() {
+            return;
+        }
+        bpf_sk_fullsock(sk)
+    };
+    if sk.is_null() {
+        return;
+    }
+    // SAFETY: `sk` was just checked.
+    if headers.transport == IPPROTO_TCP && unsafe { (*sk).state } == TCP_LISTEN {
+        // Data on the third segment of a handshake passes the listener's filter: there is no child socket yet.
+        if headers.payload > 0 {
+            count(Counter::OnListener, 1);
+        }
+        return;
+    }
+    let Some(state) = find_or_make(sk) else { return };
+    if state.mode == SILENT {
+        return;
+    }
+    if state.remote_port == 0 || headers.transport == IPPROTO_UDP {
+        addresses(ctx, state, sk, &headers, direction);
+    }
+    if headers.transport == IPPROTO_UDP { datagram(ctx, state, &headers, direction) } else { segment(ctx, state, sk, &headers, direction) }
+}
+
+/// Reads the socket's addresses, and what else is known when it is first seen.
+#[inline(always)]
+fn addresses(ctx: &SkBuffContext, state: &mut State, sk: *mut bpf_sock, headers: &Headers, direction: u8) {
+    if state.known == 0 {
+        // SAFETY: the context is the verifier's.
+        let cookie = unsafe { bpf_get_socket_cookie(ctx.as_ptr()) };
+        if headers.flags & TCP_SYN != 0 {
+            state.role = if direction == EGRESS { ROLE_CLIENT } else { ROLE_SERVER };
+        }
+        sockets::set_up(state, cookie, headers.transport);
+    }
+    (state.local_port, state.remote_port) =
+        if direction == EGRESS { (headers.source, headers.destination) } else { (headers.destination, headers.source) };
+    let skb = ctx.as_ptr() as *const __sk_buff;
+    // SAFETY: fields of the context and of a full socket, which the verifier lets read.
+    unsafe {
+        if headers.transport == IPPROTO_TCP {
+            if (*sk).family == AF_INET {
+                state.local = sockets::mapped((*sk).src_ip4);
+                state.remote = sockets::mapped((*sk).dst_ip4);
+            } else {
+                state.local = sockets::wide((*sk).src_ip6);
+                state.remote = sockets::wide((*sk).dst_ip6);
+            }
+            return;
+        }
+        // A UDP socket need not be connected: its packets say whom it talks to.
+        let (source, destination) = if (*skb).protocol == u32::from(0x0800u16.to_be()) {
+            let mut pair = MaybeUninit::<[u32; 2]>::uninit();
+            if bpf_skb_load_bytes(ctx.as_ptr(), 12, pair.as_mut_ptr().cast(), 8) != 0 {
+                return;
+            }
+            let [source, destination] = pair.assume_init();
+            (sockets::mapped(source), sockets::mapped(destination))
+        } else {
+            let mut pair = MaybeUninit::<[[u8; 16]; 2]>::uninit();
+            if bpf_skb_load_bytes(ctx.as_ptr(), 8, pair.as_mut_ptr().cast(), 32) != 0 {
+                return;
+            }
+            let [source, destination] = pair.assume_init();
+            (source, destination)
+        };
+        (state.local, state.remote) = if direction == EGRESS { (source, destination) } else { (destination, source) };
+    }
+}
+
+#[inline(always)]
+fn datagram(ctx: &SkBuffContext, state: &mut State, headers: &Headers, direction: u8) {
+    if headers.payload == 0 {
+        return;
+    }
+    // One socket may talk to many peers: each datagram says again to whom.
+    state.announced = 0;
+    // SAFETY: the context is the verifier's.
+    announce(state, unsafe { bpf_skb_cgroup_id(ctx.as_ptr().cast()) });
+    let task = if direction == EGRESS { task::current(constant(&TASK)) } else { Task::UNKNOWN };
+    if state.tgid == 0 {
+        state.tgid = task.tgid;
+    }
+    let head = Head { state, headers, direction, order: ORDER_NEXT, flags: 0, task };
+    let piece = Piece { at: 0, len: headers.payload, data_at: 0, bytes: headers.payload.min(DATAGRAM) };
+    emit::<{ DATAGRAM as usize }>(ctx, &head, &piece);
+}
+
+#[inline(always)]
+fn segment(ctx: &SkBuffContext, state: &mut State, sk: *mut bpf_sock, headers: &Headers, direction: u8) {
+    let way = (direction & 1) as usize;
+    state.flags[way] |= headers.flags;
+    let order = place(state, headers, way);
+    let ends = headers.flags & (TCP_FIN | TCP_RST);
+    if headers.payload == 0 {
+        if ends != 0 && (state.mode == UNCLASSIFIED || !state.egress.is_nothing() || !state.ingress.is_nothing()) {
+            let head = Head { state, headers, direction, order, flags: ends, task: Task::UNKNOWN };
+            emit::<8>(ctx, &head, &Piece { at: 0, len: 0, data_at: 0, bytes: 0 });
+        }
+        return;
+    }
+    if order == ORDER_OLD && direction == EGRESS {
+        state.retransmits += 1;
+    }
+    if order == ORDER_OLD && state.gap[way] == 0 {
+        return;
+    }
+    state.bytes[way] += u64::from(headers.payload);
+    state.segments[way] += 1;
+    if totals_due(state) {
+        totals(state, sk, KIND_TOTALS, 0);
+    }
+    if state.mode == DECIDED && state.egress.is_nothing() && state.ingress.is_nothing() {
+        return;
+    }
+    copy(ctx, state, sk, headers, direction, order, ends);
+}
+
+/// Places a segment among those before it.
+#[inline(always)]
+fn place(state: &mut State, headers: &Headers, way: usize) -> u8 {
+    let taken = headers.payload + u32::from(headers.flags & TCP_SYN != 0);
+    let end = headers.seq.wrapping_add(taken);
+    if state.seen[way] == 0 {
+        state.seen[way] = 1;
+        state.next[way] = end;
+        return ORDER_NEXT;
+    }
+    let ahead = headers.seq.wrapping_sub(state.next[way]) as i32;
+    if ahead < 0 {
+        // A keep-alive probe or a repeat; one that brings new bytes as well moves the end.
+        if (end.wrapping_sub(state.next[way]) as i32) > 0 {
+            state.next[way] = end;
+            return ORDER_NEXT;
+        }
+        return ORDER_OLD;
+    }
+    state.next[way] = end;
+    if ahead > 0 && headers.payload > 0 {
+        state.gap[way] = 1;
+        return ORDER_AHEAD;
+    }
+    ORDER_NEXT
+}
+
+#[inline(always)]
+fn copy(ctx: &SkBuffContext, state: &mut State, sk: *mut bpf_sock, headers: &Headers, direction: u8, order: u8, ends: u8) {
+    let burst = state.last != direction + 1;
+    if burst {
+        state.last = direction + 1;
+        state.burst_taken = 0;
+        state.read_reported = 0;
+        take_policy(state);
+    }
+    let amount = amount(state, direction);
+    if state.mode == UNCLASSIFIED {
+        state.first_segments += 1;
+        if state.first_segments > FIRST_SEGMENTS {
+            return;
+        }
+    }
+    let task = if burst && direction == EGRESS && order == ORDER_NEXT { sender(sk, headers.seq) } else { Task::UNKNOWN };
+    if state.tgid == 0 {
+        state.tgid = task.tgid;
+    }
+    // SAFETY: the context is the verifier's.
+    announce(state, unsafe { bpf_skb_cgroup_id(ctx.as_ptr().cast()) });
+    let take = amount.take(state.burst_taken, headers.payload).min(LARGEST);
+    state.burst_taken = state.burst_taken.saturating_add(take);
+    let rest = headers.payload - take;
+    let tail = rest > 0 && (headers.flags & TCP_PSH != 0 || ends != 0);
+    let head = Head { state, headers, direction, order, flags: if tail { 0 } else { ends }, task };
+    if take > 0 {
+        // What follows the copied bytes is announced as part of the last range, unless its tail is sent too.
+        first(ctx, &head, take, if tail { 0 } else { rest });
+    }
+    if tail {
+        let bytes = rest.min(TAIL);
+        let head = Head { state, headers, direction, order: if take > 0 { ORDER_NEXT } else { order }, flags: ends, task: Task::UNKNOWN };
+        emit::<{ TAIL as usize }>(ctx, &head, &Piece { at: take, len: rest, data_at: rest - bytes, bytes });
+    } else if take == 0 && ends != 0 {
+        emit::<8>(ctx, &head, &Piece { at: 0, len: headers.payload, data_at: 0, bytes: 0 });
+    }
+}
+
+/// What the policy says of a direction; before there is one, requests get more than responses.
+#[inline(always)]
+fn amount(state: &State, direction: u8) -> Amount {
+    if state.mode == DECIDED {
+        return if direction == EGRESS { state.egress } else { state.ingress };
+    }
+    let request = match state.role {
+        ROLE_CLIENT => direction == EGRESS,
+        ROLE_SERVER => direction == INGRESS,
+        _ => true,
+    };
+    Amount::burst(if request { FIRST_REQUEST_BYTES } else { FIRST_RESPONSE_BYTES })
+}
+
+/// The running task, if it is certain that it sends: nothing sent before is unacknowledged, so that no acknowledgement
+/// or timer of another context can have released these bytes.
+#[inline(always)]
+fn sender(sk: *mut bpf_sock, seq: u32) -> Task {
+    // SAFETY: `sk` is a full socket; the helper gives null or its TCP part.
+    let idle = unsafe { bpf_tcp_sock(sk).as_ref().is_some_and(|tcp| tcp.snd_una == seq) };
+    if idle { task::current(constant(&TASK)) } else { Task::UNKNOWN }
+}
+
+/// What all records of one segment share.
+struct Head<'a> {
+    state: &'a State,
+    headers: &'a Headers,
+    direction: u8,
+    order: u8,
+    flags: u8,
+    task: Task,
+}
+
+/// A part of a segment: `len` bytes from `at` on, of which `bytes` from `data_at` on are copied.
+struct Piece {
+    at: u32,
+    len: u32,
+    data_at: u32,
+    bytes: u32,
+}
+
+/// Sends the first `take` bytes of a segment; the record's range is longer by `rest`. A reservation must have a constant
+/// size, so there are six: what is reserved and not written costs nothing but room in the ring.
+#[inline(always)]
+fn first(ctx: &SkBuffContext, head: &Head<'_>, take: u32, rest: u32) {
+    let piece = Piece { at: 0, len: take + rest, data_at: 0, bytes: take };
+    match take {
+        0..=128 => emit::<128>(ctx, head, &piece),
+        129..=512 => emit::<512>(ctx, head, &piece),
+        513..=1024 => emit::<1024>(ctx, head, &piece),
+        1025..=4096 => emit::<4096>(ctx, head, &piece),
+        4097..=16_384 => emit::<16_384>(ctx, head, &piece),
+        _ => emit::<{ LARGEST as usize }>(ctx, head, &piece),
+    }
+}
+
+#[repr(C)]
+struct Sized<const N: usize> {
+    head: Segment,
+    data: [u8; N],
+}
+
+/// Sends one record with up to `N` bytes (a power of two).
+#[inline(always)]
+fn emit<const N: usize>(ctx: &SkBuffContext, head: &Head<'_>, piece: &Piece) {
+    let Some(mut entry) = sockets::EVENTS.reserve::<Sized<N>>(0) else {
+        return count(Counter::RingFull, 1);
+    };
+    let record = entry.as_mut_ptr();
+    // SAFETY: the reservation is exclusively ours and as large as the record; the mask bounds the copy by `N`.
+    unsafe {
+        (*record).head.kind = KIND_SEGMENT;
+        (*record).head.direction = head.direction;
+        (*record).head.order = head.order;
+        (*record).head.flags = head.flags;
+        (*record).head.cookie = head.state.cookie;
+        (*record).head.time = bpf_ktime_get_ns();
+        (*record).head.seq = head.headers.seq.wrapping_add(piece.at);
+        (*record).head.ack = head.headers.ack;
+        (*record).head.len = piece.len;
+        (*record).head.data_at = piece.data_at;
+        (*record).head.tgid = head.task.tgid;
+        (*record).head.tid = head.task.tid;
+        let mut captured = 0;
+        if piece.bytes > 0 {
+            let from = head.headers.payload_at + piece.at + piece.data_at;
+            let bytes = (core::hint::black_box(piece.bytes.wrapping_sub(1)) & (N as u32 - 1)) + 1;
+            if bpf_skb_load_bytes(ctx.as_ptr(), from, (*record).data.as_mut_ptr().cast(), bytes) == 0 {
+                captured = bytes;
+            }
+        }
+        (*record).head.captured = captured;
+        count(Counter::Copied, u64::from(captured));
+    }
+    entry.submit(BPF_RB_NO_WAKEUP as u64);
+    count(Counter::Segments, 1);
+}

@@ -1,0 +1,97 @@
+//! Bytes of the ring buffer to records. Total: whatever the bytes are, the answer is a record or a reason.
+
+use super::{KIND_CLOSE, KIND_LISTEN, KIND_OPEN, KIND_READ, KIND_SEGMENT, KIND_TOTALS, Listen, Open, Read, Segment, Totals};
+use zerocopy::FromBytes;
+
+/// One record of the ring buffer.
+#[derive(Clone, Copy, Debug)]
+pub enum Record<'a> {
+    /// A range of a stream and its captured bytes.
+    Segment(Segment, &'a [u8]),
+    /// A connection.
+    Open(Open),
+    /// Counters of a connection that goes on.
+    Totals(Totals),
+    /// Counters of a connection that is over.
+    Close(Totals),
+    /// A thread read from a socket.
+    Read(Read),
+    /// A socket listens.
+    Listen(Listen),
+}
+
+/// Why bytes are no record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Malformed {
+    /// Its first byte names no kind.
+    #[error("unknown record kind {0}")]
+    Kind(u8),
+    /// It ends before its kind's head or data does.
+    #[error("record of kind {kind} ends after {len} bytes")]
+    Short {
+        /// Kind.
+        kind: u8,
+        /// Length found.
+        len: usize,
+    },
+}
+
+/// Reads one record.
+///
+/// # Errors
+/// [`Malformed`] says what is wrong; the record is to be counted and skipped.
+pub fn decode(bytes: &[u8]) -> Result<Record<'_>, Malformed> {
+    let kind = *bytes.first().ok_or(Malformed::Short { kind: 0, len: 0 })?;
+    let short = Malformed::Short { kind, len: bytes.len() };
+    fn head<T: FromBytes>(bytes: &[u8], short: Malformed) -> Result<T, Malformed> {
+        T::read_from_prefix(bytes).map(|(head, _)| head).map_err(|_| short)
+    }
+    match kind {
+        KIND_SEGMENT => {
+            let (head, rest) = Segment::read_from_prefix(bytes).map_err(|_| short)?;
+            let data = usize::try_from(head.captured).ok().and_then(|n| rest.get(..n)).ok_or(short)?;
+            Ok(Record::Segment(head, data))
+        }
+        KIND_OPEN => head(bytes, short).map(Record::Open),
+        KIND_TOTALS => head(bytes, short).map(Record::Totals),
+        KIND_CLOSE => head(bytes, short).map(Record::Close),
+        KIND_READ => head(bytes, short).map(Record::Read),
+        KIND_LISTEN => head(bytes, short).map(Record::Listen),
+        other => Err(Malformed::Kind(other)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn a_segment_gives_its_head_and_its_bytes() {
+        let mut bytes = vec![0; 48];
+        bytes[0] = KIND_SEGMENT;
+        bytes[1] = super::super::INGRESS;
+        bytes[4..8].copy_from_slice(&3u32.to_ne_bytes());
+        bytes[8..16].copy_from_slice(&77u64.to_ne_bytes());
+        bytes[24..28].copy_from_slice(&9u32.to_ne_bytes());
+        bytes.extend_from_slice(b"abcdefgh");
+        let Ok(Record::Segment(head, data)) = decode(&bytes) else { panic!("no segment") };
+        assert_eq!((head.cookie, head.seq, head.direction, data), (77, 9, super::super::INGRESS, &b"abc"[..]));
+    }
+
+    #[test]
+    fn what_is_no_record_says_why() {
+        assert_eq!(decode(b"").err(), Some(Malformed::Short { kind: 0, len: 0 }));
+        assert_eq!(decode(&[KIND_OPEN; 20]).err(), Some(Malformed::Short { kind: KIND_OPEN, len: 20 }));
+        assert_eq!(decode(&[99; 64]).err(), Some(Malformed::Kind(99)));
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_a_record_or_a_reason(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+            if let Ok(Record::Segment(head, data)) = decode(&bytes) {
+                prop_assert_eq!(head.captured as usize, data.len());
+            }
+        }
+    }
+}

@@ -1,0 +1,210 @@
+//! Loading and attaching: what must work, what may be missing, and what each missing part costs.
+
+use super::cgroup::{self, RootError, RootPlace};
+use super::{Captured, btf};
+use aya::programs::links::CgroupAttachMode;
+use aya::programs::{BtfTracePoint, CgroupSkb, CgroupSkbAttachType, CgroupSockAddr, ProgramError, SockOps};
+use aya::{Btf, Ebpf, EbpfError, EbpfLoader};
+use std::os::fd::OwnedFd;
+use std::path::PathBuf;
+
+static FLOW: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/flow"));
+
+/// How to load.
+#[derive(Clone, Debug)]
+pub struct LoadOptions {
+    /// Bytes of the ring buffer; rounded up to a power of two.
+    pub ring_bytes: u32,
+    /// cgroup v2 root; found by itself if not set.
+    pub cgroup_root: Option<PathBuf>,
+    /// The agent's own process id, which is never recorded.
+    pub self_pid: u32,
+    /// Whether the hook that tells which thread reads is attached.
+    pub reading_thread: bool,
+    /// Text of `/proc/self/mountinfo`.
+    pub mountinfo: String,
+    /// Bytes of the kernel's own BTF, if it has any.
+    pub kernel_btf: Option<Vec<u8>>,
+}
+
+/// Whether a hook works.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum HookState {
+    /// It is attached.
+    Attached,
+    /// It is not, for this reason.
+    Off(String),
+}
+
+/// One hook and what it is for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hook {
+    /// Program name.
+    pub name: &'static str,
+    /// What it gives.
+    pub gives: &'static str,
+    /// Whether it works.
+    pub state: HookState,
+}
+
+/// All hooks that were tried.
+#[derive(Clone, Debug)]
+pub struct Hooks {
+    /// The hooks.
+    pub hooks: Vec<Hook>,
+    /// Where the cgroup v2 root is.
+    pub root: RootPlace,
+    /// How the sending thread is known.
+    pub sender: SenderSource,
+}
+
+/// How programs outside process context learn the running thread.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SenderSource {
+    /// `bpf_get_current_pid_tgid` works everywhere (Linux 6.10).
+    Helper,
+    /// By the offset of `task_struct.pid` in the kernel's BTF.
+    TaskStruct(u32),
+    /// Not at all.
+    Unknown,
+}
+
+impl SenderSource {
+    fn constant(self) -> u32 {
+        match self {
+            SenderSource::Unknown => 0,
+            SenderSource::Helper => 1,
+            SenderSource::TaskStruct(offset) => offset,
+        }
+    }
+}
+
+/// Why capture cannot work at all.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// No cgroup v2 root.
+    #[error(transparent)]
+    Root(#[from] RootError),
+    /// The kernel refused the object or its maps.
+    #[error("the kernel refuses the BPF maps of family flow: {}", reason(.0))]
+    Object(#[source] EbpfError),
+    /// The kernel refused a program without which there is nothing to see.
+    #[error("the kernel refuses BPF program {name}: {}", reason(.source))]
+    Program {
+        /// Program.
+        name: &'static str,
+        /// Reason.
+        source: ProgramError,
+    },
+    /// The object misses a part: a build that does not fit itself.
+    #[error("the BPF object has no {0}")]
+    Missing(&'static str),
+}
+
+/// The whole chain of an error in one line, without a verifier log.
+fn reason(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string().lines().next().unwrap_or_default().to_owned();
+    let mut next = error.source();
+    while let Some(source) = next {
+        let line = source.to_string();
+        let line = line.lines().next().unwrap_or_default();
+        if !text.contains(line) {
+            text = format!("{text}: {line}");
+        }
+        next = source.source();
+    }
+    text
+}
+
+/// Loads and attaches all that this kernel lets. Nothing stays attached when the result is dropped or the process dies:
+/// every attachment is a link that its descriptor holds.
+///
+/// # Errors
+/// [`LoadError`] if no payload can be seen at all.
+pub fn load(options: &LoadOptions) -> Result<(Captured, Hooks), LoadError> {
+    let (root, place) = cgroup::open_root(options.cgroup_root.as_deref(), &options.mountinfo)?;
+    let (mut ebpf, sender) = object(options)?;
+    for (name, kind) in [("egress", CgroupSkbAttachType::Egress), ("ingress", CgroupSkbAttachType::Ingress)] {
+        let program: &mut CgroupSkb = program(&mut ebpf, name)?;
+        program.attach(&root, kind, CgroupAttachMode::Single).map_err(|source| LoadError::Program { name, source })?;
+    }
+    let required = |name, gives| Hook { name, gives, state: HookState::Attached };
+    let mut hooks = vec![required("egress", "bytes that sockets send"), required("ingress", "bytes that sockets receive")];
+    let mut optional = |name, gives, result: Result<(), ProgramError>| {
+        let state = result.map_or_else(|error| HookState::Off(reason(&error)), |()| HookState::Attached);
+        hooks.push(Hook { name, gives, state });
+    };
+    optional("life", "handshakes, failed connects, closes and listeners", sock_ops(&mut ebpf, &root));
+    optional("connect4", "who dials which IPv4 address, before NAT", sock_addr(&mut ebpf, "connect4", &root));
+    optional("connect6", "who dials which IPv6 address, before NAT", sock_addr(&mut ebpf, "connect6", &root));
+    if options.reading_thread {
+        optional("tcp_rcv_space_adjust", "which thread reads a request", reads(&mut ebpf));
+    } else {
+        let state = HookState::Off("switched off by capture.reading_thread".into());
+        hooks.push(Hook { name: "tcp_rcv_space_adjust", gives: "which thread reads a request", state });
+    }
+    let captured = Captured::new(ebpf).map_err(LoadError::Missing)?;
+    Ok((captured, Hooks { hooks, root: place, sender }))
+}
+
+/// The object with its required programs loaded, by the best way to the sending thread that the kernel takes.
+fn object(options: &LoadOptions) -> Result<(Ebpf, SenderSource), LoadError> {
+    let offset = options.kernel_btf.as_deref().and_then(|bytes| btf::member_offset(bytes, "task_struct", "pid"));
+    let ways = [Some(SenderSource::Helper), offset.map(SenderSource::TaskStruct), Some(SenderSource::Unknown)];
+    let mut last = LoadError::Missing("way to load");
+    for sender in ways.into_iter().flatten() {
+        let mut ebpf = EbpfLoader::new()
+            .override_global("SELF_TGID", &options.self_pid, true)
+            .override_global("TASK", &sender.constant(), true)
+            .map_max_entries("EVENTS", options.ring_bytes.next_power_of_two())
+            .load(FLOW)
+            .map_err(LoadError::Object)?;
+        let loaded = ["egress", "ingress"].into_iter().try_for_each(|name| {
+            let program: &mut CgroupSkb = program(&mut ebpf, name)?;
+            program.load().map_err(|source| LoadError::Program { name, source })
+        });
+        match loaded {
+            Ok(()) => return Ok((ebpf, sender)),
+            Err(error) => {
+                tracing::debug!(?sender, error = %format!("{error:?}"), "programs refused with this way to the sending thread");
+                last = error;
+            }
+        }
+    }
+    Err(last)
+}
+
+fn program<'a, P>(ebpf: &'a mut Ebpf, name: &'static str) -> Result<&'a mut P, LoadError>
+where
+    &'a mut P: TryFrom<&'a mut aya::programs::Program, Error = ProgramError>,
+{
+    let program = ebpf.program_mut(name).ok_or(LoadError::Missing(name))?;
+    program.try_into().map_err(|source| LoadError::Program { name, source })
+}
+
+/// A program that may be missing.
+fn optional_program<'a, P>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut P, ProgramError>
+where
+    &'a mut P: TryFrom<&'a mut aya::programs::Program, Error = ProgramError>,
+{
+    ebpf.program_mut(name).ok_or(ProgramError::NotLoaded)?.try_into()
+}
+
+fn sock_ops(ebpf: &mut Ebpf, root: &OwnedFd) -> Result<(), ProgramError> {
+    let program: &mut SockOps = optional_program(ebpf, "life")?;
+    program.load()?;
+    program.attach(root, CgroupAttachMode::Single).map(drop)
+}
+
+fn sock_addr(ebpf: &mut Ebpf, name: &str, root: &OwnedFd) -> Result<(), ProgramError> {
+    let program: &mut CgroupSockAddr = optional_program(ebpf, name)?;
+    program.load()?;
+    program.attach(root, CgroupAttachMode::Single).map(drop)
+}
+
+fn reads(ebpf: &mut Ebpf) -> Result<(), ProgramError> {
+    let btf = Btf::from_sys_fs()?;
+    let program: &mut BtfTracePoint = optional_program(ebpf, "tcp_rcv_space_adjust")?;
+    program.load("tcp_rcv_space_adjust", &btf)?;
+    program.attach().map(drop)
+}

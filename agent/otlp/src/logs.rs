@@ -49,6 +49,25 @@ pub struct LogRecord<'a> {
     pub event_name: &'a str,
 }
 
+impl<'a> LogRecord<'a> {
+    /// A record with nothing but its body and when it was seen; the other fields are set with `..LogRecord::new(…)`.
+    pub const fn new(observed_time_unix_nano: u64, body: Value<'a>) -> Self {
+        Self {
+            time_unix_nano: 0,
+            observed_time_unix_nano,
+            severity: None,
+            severity_text: "",
+            body,
+            constant: Encoded::EMPTY,
+            dropped_attributes: 0,
+            trace_flags: 0,
+            trace_id: None,
+            span_id: None,
+            event_name: "",
+        }
+    }
+}
+
 impl LogRecord<'_> {
     /// Appends the fields of the `LogRecord` message; `attributes` follow the constant ones.
     #[inline]

@@ -134,6 +134,30 @@ pub struct Span<'a> {
     pub status: Status<'a>,
 }
 
+impl<'a> Span<'a> {
+    /// A span with nothing but ids, role and name; the other fields are set with `..Span::new(…)`.
+    pub const fn new(trace_id: [u8; 16], span_id: [u8; 8], kind: SpanKind, name: &'a str) -> Self {
+        Self {
+            trace_id,
+            span_id,
+            trace_state: "",
+            parent_span_id: None,
+            flags: SpanFlags(0),
+            name,
+            kind,
+            start_unix_nano: 0,
+            end_unix_nano: 0,
+            constant: Encoded::EMPTY,
+            dropped_attributes: 0,
+            events: &[],
+            dropped_events: 0,
+            links: &[],
+            dropped_links: 0,
+            status: Status::Unset,
+        }
+    }
+}
+
 impl Span<'_> {
     /// Appends the fields of the `Span` message; `attributes` follow the constant ones.
     #[inline]

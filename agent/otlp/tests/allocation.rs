@@ -24,22 +24,13 @@ fn spans_allocate_nothing() {
     let allocations = allocations_when_warm::<Traces>(|items| {
         for index in 0..RECORDS {
             let span = Span {
-                trace_id: [1; 16],
-                span_id: index.to_be_bytes(),
-                trace_state: "",
                 parent_span_id: Some([3; 8]),
                 flags: SpanFlags::new(SpanFlags::SAMPLED, ParentContext::Remote),
-                name: "GET",
-                kind: SpanKind::Server,
                 start_unix_nano: index,
                 end_unix_nano: index + 1,
                 constant: &constant,
-                dropped_attributes: 0,
-                events: &[],
-                dropped_events: 0,
-                links: &[],
-                dropped_links: 0,
                 status: Status::Error("timeout"),
+                ..Span::new([1; 16], index.to_be_bytes(), SpanKind::Server, "GET")
             };
             items.span(&span, [Attribute::new("url.path", path.as_str()), Attribute::new("http.request.method", "GET")]);
         }
@@ -73,17 +64,10 @@ fn log_records_allocate_nothing() {
     let allocations = allocations_when_warm::<Logs>(|items| {
         for index in 0..RECORDS {
             let record = LogRecord {
-                time_unix_nano: index,
-                observed_time_unix_nano: index,
                 severity: Severity::new(17),
                 severity_text: "error",
-                body: Value::Map(&fields),
                 constant: &constant,
-                dropped_attributes: 0,
-                trace_flags: 0,
-                trace_id: None,
-                span_id: None,
-                event_name: "",
+                ..LogRecord::new(index, Value::Map(&fields))
             };
             items.log_record(&record, [Attribute::new("log.iostream", "stderr")]);
         }

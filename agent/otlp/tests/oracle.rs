@@ -1,17 +1,18 @@
-//! The writer's output as an independent decoder reads it: Python's protobuf runtime.
+//! Writer and client as independent code sees them: Python's protobuf runtime and grpcio.
 //!
 //! Needs a Python with the package `opentelemetry-proto`, which `scripts/setup-tests` installs;
 //! `REMORA_PYTHON` names another one. Without it the test says why and checks nothing. The expected decodings are the JSON files beside the decoder, read and
 //! approved by eye.
 #![expect(clippy::unwrap_used, reason = "a test that cannot unwrap has failed")]
 
-use std::io::Write;
+use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 
+use remora_otlp::client::{ClientConfig, ExportCounters, Exporter, ExporterConfig};
 use remora_otlp::{
     Attribute, Buckets, Encoded, EncodedBatch, Envelope, Exemplar, ExponentialHistogramPoint, HistogramPoint, Interval, Items, LogRecord,
-    Logs, MetricName, Metrics, Number, NumberPoint, Packer, ParentContext, Resource, Scope, Severity, SignalKind, Span, SpanEvent,
+    Logs, MetricName, Metrics, Number, NumberPoint, Packer, ParentContext, Resource, Scope, Severity, Signal, SignalKind, Span, SpanEvent,
     SpanFlags, SpanKind, SpanLink, Status, SumKind, Temporality, Traces, Value,
 };
 
@@ -28,25 +29,33 @@ fn python() -> Result<PathBuf, String> {
     }
 }
 
+/// The named Python program of this directory, started; `None`, with a word about it, where there is no Python.
+fn start(test: &str, program: &str, arguments: &[&str]) -> Option<Child> {
+    let python = match python() {
+        Ok(python) => python,
+        Err(reason) => {
+            eprintln!("skipped: {test}: {}", reason.trim());
+            return None;
+        }
+    };
+    let mut command = Command::new(python);
+    command.arg(oracle().join(program)).args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped());
+    Some(command.spawn().unwrap())
+}
+
+fn oracle() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/oracle")
+}
+
 /// Compares the decoding of `batch` with the approved one.
 fn check(batch: &EncodedBatch) {
     let name = batch.signal.name();
-    let python = match python() {
-        Ok(python) => python,
-        Err(reason) => return eprintln!("skipped: independent decoding of {name}: {}", reason.trim()),
-    };
-    let oracle = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/oracle");
-    let mut decoder = Command::new(python)
-        .args([oracle.join("decode.py").as_os_str(), name.as_ref()])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
+    let Some(mut decoder) = start("independent decoding", "decode.py", &[name]) else { return };
     decoder.stdin.take().unwrap().write_all(&batch.payload).unwrap();
     let output = decoder.wait_with_output().unwrap();
     assert!(output.status.success());
     let decoded = String::from_utf8(output.stdout).unwrap();
-    let approved = std::fs::read_to_string(oracle.join(format!("{name}.json"))).unwrap_or_default();
+    let approved = std::fs::read_to_string(oracle().join(format!("{name}.json"))).unwrap_or_default();
     assert!(decoded == approved, "{name}.json is not what was decoded:\n{decoded}");
 }
 
@@ -187,4 +196,38 @@ fn a_log_record_with_everything() {
         [Attribute::new("count", 2i64)],
     );
     check(&request(&items));
+}
+
+/// A client of `port` that compresses as told and sends `batch` until it is settled.
+async fn export(port: &str, compression: &str, batch: EncodedBatch) -> ExportCounters {
+    let endpoint = format!("http://127.0.0.1:{port}");
+    let client = ClientConfig::from_lookup(Signal::Traces, |name| match name {
+        "OTEL_EXPORTER_OTLP_ENDPOINT" => Some(endpoint.clone()),
+        "OTEL_EXPORTER_OTLP_COMPRESSION" => Some(compression.to_owned()),
+        "OTEL_EXPORTER_OTLP_HEADERS" => Some("x-tenant=blue%20team".to_owned()),
+        _ => None,
+    })
+    .unwrap();
+    let exporter = Exporter::start(ExporterConfig::new(vec![client]), &tokio::runtime::Handle::current()).unwrap();
+    exporter.submit(batch).unwrap();
+    exporter.shutdown(std::time::Duration::from_secs(600)).await;
+    exporter.counters(Signal::Traces).unwrap()
+}
+
+#[tokio::test]
+async fn grpcio_takes_requests_and_is_understood() {
+    let Some(mut receiver) = start("export to grpcio", "receive.py", &[]) else { return };
+    let mut lines = BufReader::new(receiver.stdout.take().unwrap()).lines().map(Result::unwrap);
+    let port = lines.next().unwrap();
+    let mut items = Items::<Traces>::new();
+    (0..3).for_each(|_| items.span(&Span::new([1; 16], [2; 8], SpanKind::Client, "GET"), []));
+    // The first attempt meets UNAVAILABLE, the second a partial success.
+    let counters = export(&port, "none", request(&items)).await;
+    assert_eq!((counters.retries, counters.sent_items, counters.rejected_items), (1, 2, 1));
+    assert_eq!(counters.last_warning.as_deref(), Some("one is too old"));
+    let counters = export(&port, "gzip", request(&items)).await;
+    assert_eq!((counters.retries, counters.sent_items), (0, 3));
+    drop(receiver.stdin.take());
+    assert_eq!(lines.collect::<Vec<_>>(), ["3 blue team"; 3]);
+    assert!(receiver.wait().unwrap().success());
 }

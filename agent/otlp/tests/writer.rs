@@ -17,7 +17,7 @@ use proptest::prelude::*;
 use prost::Message;
 use remora_otlp::{
     Attribute, Encoded, Envelope, Interval, Items, Logs, MetricName, Metrics, Number, NumberPoint, Packer, Resource, Scope, SignalKind,
-    Span, SpanFlags, SpanKind, Status, SumKind, Temporality, Traces,
+    Span, SpanKind, SumKind, Temporality, Traces,
 };
 
 const RESOURCE_SCHEMA: &str = "https://opentelemetry.io/schemas/1.44.0";
@@ -164,24 +164,7 @@ fn spans_by_resource(request: &ExportTraceServiceRequest, found: &mut Vec<(Strin
 }
 
 fn plain_span(name: &str) -> Span<'_> {
-    Span {
-        trace_id: [1; 16],
-        span_id: [2; 8],
-        trace_state: "",
-        parent_span_id: None,
-        flags: SpanFlags::default(),
-        name,
-        kind: SpanKind::Client,
-        start_unix_nano: 1,
-        end_unix_nano: 2,
-        constant: Encoded::EMPTY,
-        dropped_attributes: 0,
-        events: &[],
-        dropped_events: 0,
-        links: &[],
-        dropped_links: 0,
-        status: Status::Unset,
-    }
+    Span { start_unix_nano: 1, end_unix_nano: 2, ..Span::new([1; 16], [2; 8], SpanKind::Client, name) }
 }
 
 #[test]

@@ -3,17 +3,29 @@
 //! Nothing here may make the event path wait: lookups read published tables, and workers fill those from `/proc`, cgroups
 //! and container runtimes. What is not known is said to be unknown, never guessed.
 
+mod candidate;
 pub mod cgroup;
 pub mod cgroup_id;
 pub mod container;
+pub mod counters;
+mod cow_map;
+pub mod docker;
 pub mod host;
 pub mod image;
 pub mod interpreter;
+mod listeners;
 pub mod process;
 mod read;
+pub mod resolver;
+mod resource;
 pub mod service_name;
 pub mod sockets;
+pub mod table;
 pub mod workload;
 
 #[cfg(test)]
+mod docker_tests;
+#[cfg(test)]
 mod fixture;
+#[cfg(test)]
+mod resolver_tests;

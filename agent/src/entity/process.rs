@@ -20,6 +20,15 @@ const MAX_ENVIRONMENT: usize = 1024 * 1024;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct StartTime(pub u64);
 
+impl StartTime {
+    /// From the kernel's own value, `task_struct.start_boottime` in nanoseconds. `/proc` always counts in hundredths of a
+    /// second (`USER_HZ`).
+    #[must_use]
+    pub fn from_boot_nanos(nanos: u64) -> Self {
+        Self(nanos / 10_000_000)
+    }
+}
+
 /// Inode of a network namespace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct NetNs(pub u64);
@@ -85,6 +94,8 @@ pub struct ProcessInfo {
     pub pid_ns: Option<PidNs>,
     /// Container, pod and unit by its cgroups.
     pub placement: Placement,
+    /// A thread of the kernel, which has no program.
+    pub kernel_thread: bool,
 }
 
 impl ProcessInfo {
@@ -94,7 +105,7 @@ impl ProcessInfo {
     /// [`ReadError`] where the process is gone or its `stat` cannot be read. What else cannot be read stays unknown.
     pub fn read(proc_root: &Path, pid: Pid) -> Result<Self, ReadError> {
         let dir = dir(proc_root, pid);
-        let (comm, start) = stat(&dir, pid)?;
+        let Stat { comm, start, kernel_thread } = stat(&dir, pid)?;
         let content = |name: &str, limit| read::bytes(&dir.join(name), limit).unwrap_or_default();
         let info = Self {
             pid,
@@ -107,11 +118,9 @@ impl ProcessInfo {
             net: namespace(&dir, "ns/net").map(NetNs),
             pid_ns: namespace(&dir, "ns/pid").map(PidNs),
             placement: cgroup::parse(&content("cgroup", cgroup::MAX_TEXT)),
+            kernel_thread,
         };
-        match stat(&dir, pid)? {
-            (_, again) if again == start => Ok(info),
-            _ => Err(ReadError::Gone(pid)),
-        }
+        if stat(&dir, pid)?.start == start { Ok(info) } else { Err(ReadError::Gone(pid)) }
     }
 
     /// File name of the executable, else the command name.
@@ -136,12 +145,12 @@ impl ProcessInfo {
     }
 }
 
-/// Start time of `pid`: the cheapest way to know whether it is still the same process.
+/// Command name and start time of `pid`: the cheapest way to know whether it is still the same process.
 ///
 /// # Errors
 /// [`ReadError`], as [`ProcessInfo::read`].
-pub fn start_time(proc_root: &Path, pid: Pid) -> Result<StartTime, ReadError> {
-    stat(&dir(proc_root, pid), pid).map(|(_, start)| start)
+pub fn comm_and_start(proc_root: &Path, pid: Pid) -> Result<(String, StartTime), ReadError> {
+    stat(&dir(proc_root, pid), pid).map(|stat| (stat.comm, stat.start))
 }
 
 /// Network namespace of `pid`, if it may be read.
@@ -164,8 +173,13 @@ pub(super) fn dir(proc_root: &Path, pid: Pid) -> PathBuf {
     proc_root.join(pid.0.to_string())
 }
 
-/// Command name and start time. The name stands in parentheses and may itself hold any byte, parentheses too.
-fn stat(dir: &Path, pid: Pid) -> Result<(String, StartTime), ReadError> {
+struct Stat {
+    comm: String,
+    start: StartTime,
+    kernel_thread: bool,
+}
+
+fn stat(dir: &Path, pid: Pid) -> Result<Stat, ReadError> {
     let text = read::bytes(&dir.join("stat"), MAX_STAT).map_err(|source| match source.raw_os_error() {
         // ESRCH: the process ended between open and read.
         Some(3) => ReadError::Gone(pid),
@@ -175,14 +189,17 @@ fn stat(dir: &Path, pid: Pid) -> Result<(String, StartTime), ReadError> {
     parse_stat(&text).ok_or(ReadError::Stat(pid))
 }
 
-fn parse_stat(text: &[u8]) -> Option<(String, StartTime)> {
+/// The command name stands in parentheses and may itself hold any byte, parentheses too.
+fn parse_stat(text: &[u8]) -> Option<Stat> {
+    const PF_KTHREAD: u64 = 0x0020_0000;
     let open = text.iter().position(|&byte| byte == b'(')?;
     let close = text.iter().rposition(|&byte| byte == b')')?;
-    let comm = text.get(open + 1..close)?;
-    // The first field after the name is the third of all.
-    let start = text[close + 1..].split(|&byte| byte == b' ').filter(|field| !field.is_empty()).nth(22 - 3)?;
-    let start = std::str::from_utf8(start).ok()?.trim_end().parse().ok()?;
-    Some((String::from_utf8_lossy(comm).into_owned(), StartTime(start)))
+    let comm = String::from_utf8_lossy(text.get(open + 1..close)?).into_owned();
+    // The first field after the name is the third of all: flags are the ninth, the start the twenty-second.
+    let mut fields = std::str::from_utf8(&text[close + 1..]).ok()?.split_ascii_whitespace();
+    let flags: u64 = fields.nth(9 - 3)?.parse().ok()?;
+    let start = fields.nth(22 - 9 - 1)?.parse().ok()?;
+    Some(Stat { comm, start: StartTime(start), kernel_thread: flags & PF_KTHREAD != 0 })
 }
 
 fn link(dir: &Path, name: &str) -> Option<String> {
@@ -337,7 +354,8 @@ mod tests {
             let exe = std::env::current_exe().expect("own path");
             assert_eq!(info.executable.as_deref(), exe.to_str());
             assert_eq!(info.arguments, std::env::args().collect::<Vec<_>>());
-            assert_eq!(start_time(Path::new("/proc"), pid).expect("own start"), info.start);
+            assert_eq!(comm_and_start(Path::new("/proc"), pid).expect("own start"), (info.comm, info.start));
+            assert!(!info.kernel_thread);
             assert!(pids(Path::new("/proc"), usize::MAX).contains(&pid));
         }
     }

@@ -187,9 +187,9 @@ fn address(text: &str) -> Option<SocketAddr> {
     if address.len() % 8 != 0 || !matches!(words, 1 | 4) {
         return None;
     }
-    for (at, word) in bytes.chunks_exact_mut(4).take(words).enumerate() {
+    for (at, word) in bytes.as_chunks_mut::<4>().0.iter_mut().take(words).enumerate() {
         let value = u32::from_str_radix(&address[at * 8..at * 8 + 8], 16).ok()?;
-        word.copy_from_slice(&value.to_ne_bytes());
+        *word = value.to_ne_bytes();
     }
     let ip = match words {
         1 => IpAddr::V4(Ipv4Addr::new(bytes[0], bytes[1], bytes[2], bytes[3])),

@@ -105,7 +105,8 @@ mod tests {
 
     #[test]
     fn controllers_are_proven_by_their_labels() {
-        let cases: &[(&str, &[(&str, &str)], Option<Workload>)] = &[
+        type Case<'a> = (&'a str, &'a [(&'a str, &'a str)], Option<Workload>);
+        let cases: &[Case<'_>] = &[
             ("web-7d4b9c8f6d-x2x7k", &[("pod-template-hash", "7d4b9c8f6d")], Some(Workload::Deployment("web".into()))),
             ("web-7d4b9c8f6d-x2x7k", &[("pod-template-hash", "other")], None),
             ("web-7d4b9c8f6d-x2x7k", &[("pod-template-hash", "7d4b9c8f6d"), ("rollouts-pod-template-hash", "7d4b9c8f6d")], None),

@@ -11,3 +11,4 @@ pub mod entity;
 pub mod kernel;
 pub mod selection;
 pub mod selfobs;
+pub mod trace;

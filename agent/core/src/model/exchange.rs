@@ -16,6 +16,8 @@ pub enum Family {
     Messaging,
     /// `dns.*`
     Dns,
+    /// No protocol was spoken: a connect that failed.
+    Tcp,
 }
 
 /// Span kind (OpenTelemetry `SpanKind`) of the observed end.

@@ -6,7 +6,7 @@ use super::{Exchange, Family};
 /// Appends the span name of `exchange` to `name`.
 ///
 /// HTTP `{method} {route or template}`, database `{summary}` or `{operation} {target}`, RPC `{method}`, messaging
-/// `{operation} {destination}`, DNS `DNS {type}`; each falls back to its shorter form, never to a raw path or text.
+/// `{operation} {destination}`, DNS `DNS {type}`, a failed connect `connect`; each falls back to its shorter form, never to a raw path or text.
 pub fn span_name(exchange: &Exchange, name: &mut String) {
     let text = |key| exchange.attrs.str(key);
     match exchange.family {
@@ -25,6 +25,7 @@ pub fn span_name(exchange: &Exchange, name: &mut String) {
             None => name.push_str(text(s::MESSAGING_SYSTEM).unwrap_or(exchange.protocol)),
         },
         Family::Dns => pair(name, "DNS", text(s::REMORA_DNS_QUESTION_TYPE)),
+        Family::Tcp => name.push_str("connect"),
     }
 }
 

@@ -9,6 +9,7 @@ pub mod commands;
 pub mod config;
 pub mod entity;
 pub mod kernel;
+pub mod pipeline;
 pub mod selection;
 pub mod selfobs;
 pub mod trace;

@@ -4,7 +4,7 @@ use clap::Parser;
 use remora::commands::arguments::{Arguments, Command, Options};
 use remora::commands::{self, CommandError};
 use remora::config::{Config, Environment, Sources, file};
-use remora::{kernel, selfobs};
+use remora::{kernel, pipeline, selfobs};
 use std::io::{self, ErrorKind};
 use std::process::ExitCode;
 
@@ -21,6 +21,7 @@ fn main() -> ExitCode {
 
 fn execute(arguments: Arguments) -> Result<ExitCode, CommandError> {
     let config = load(&arguments.options)?;
+    pipeline::clients::clients(&config)?;
     selfobs::log::start(config.log_level);
     for notice in &config.notices {
         tracing::warn!("{notice}");

@@ -3,7 +3,10 @@
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 
-fn remora(arguments: &[&str], variables: &[(&str, &str)]) -> Output {
+/// Names with values.
+type Pairs<'a> = &'a [(&'a str, &'a str)];
+
+fn remora(arguments: &[&str], variables: Pairs<'_>) -> Output {
     Command::new(env!("CARGO_BIN_EXE_remora"))
         .args(arguments)
         .env_clear()
@@ -119,7 +122,7 @@ fn bad_configuration_stops_every_command_with_one_line_and_code_2() {
 #[test]
 fn files_that_cannot_be_read_are_named() {
     let binary = TempFile::new("binary", b"\xff\xfe\x00view:");
-    let cases: [(&[&str], &[(&str, &str)], &str); 4] = [
+    let cases: [(&[&str], Pairs<'_>, &str); 4] = [
         (&["config", "--config", "/nowhere/c.yaml"], &[], "/nowhere/c.yaml: cannot read"),
         (&["config"], &[("REMORA_CONFIG", "/nowhere/d.yaml")], "/nowhere/d.yaml: cannot read"),
         (&["config", "--config", "/"], &[], "/: cannot read"),

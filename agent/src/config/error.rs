@@ -109,7 +109,7 @@ pub enum ConfigError {
         /// Its key.
         key: &'static str,
         /// What is wrong and what to do.
-        problem: &'static str,
+        problem: std::borrow::Cow<'static, str>,
     },
     /// `${NAME}` in the file names a variable that is not set, or is not closed.
     #[error("{origin}: {key}: {problem}")]

@@ -186,10 +186,11 @@ keys! {
     METRICS_STALENESS: Time = "metrics.staleness", ms(SECOND, 24 * HOUR), Some("5m"),
         "Time without an event after which a series ends.";
 
-    OTLP_ENDPOINT: Endpoint = "otlp.endpoint", Endpoint, Some("http://localhost:4317"), "Where telemetry is sent.";
+    OTLP_ENDPOINT: Endpoint = "otlp.endpoint", Endpoint, Some("http://localhost:4317"), "Where telemetry is sent; `http://localhost:4318` if nothing is set and the protocol is http/protobuf.";
     OTLP_PROTOCOL: Choice<Protocol> = "otlp.protocol", PROTOCOLS, Some("grpc"), "How telemetry is sent.";
     OTLP_HEADERS: Labels = "otlp.headers", HEADERS, None, "Headers of each request, such as an API key.";
-    OTLP_COMPRESSION: Choice<Compression> = "otlp.compression", COMPRESSIONS, Some("gzip"), "Compression of requests.";
+    OTLP_COMPRESSION: Choice<Compression> = "otlp.compression", COMPRESSIONS, None,
+        "Compression of requests; not set: gzip, and none to this machine.";
     OTLP_TIMEOUT_ALL: Time = "otlp.timeout", OTLP_TIMEOUT, Some("10s"), "Longest time for one request.";
     OTLP_CERTIFICATE: Absolute = "otlp.certificate", Absolute, None, "PEM file with the authorities that the server's certificate is checked against.";
     OTLP_CLIENT_CERTIFICATE: Absolute = "otlp.client_certificate", Absolute, None, "PEM file with the agent's own certificate chain.";

@@ -7,9 +7,13 @@ use super::keys::{self, AnyKey, Key};
 use super::kind::Kind;
 use super::otel;
 use super::raw::{self, Entry, Node, Position, Value};
+use super::values::Protocol;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
+
+/// The specification's default endpoint for OTLP over HTTP.
+const DEFAULT_HTTP_ENDPOINT: &str = "http://localhost:4318";
 
 /// The configuration file, read.
 #[derive(Clone, Debug)]
@@ -83,7 +87,16 @@ impl Layers {
         for flag in &sources.flags {
             layers.set(&flag.path, Node::untyped(&flag.text), Origin::Flag(flag.flag.clone()))?;
         }
+        layers.adapt_default_endpoint()?;
         Ok(layers)
+    }
+
+    /// The specification has another default endpoint for OTLP over HTTP.
+    fn adapt_default_endpoint(&mut self) -> Result<(), ConfigError> {
+        if self.get(&keys::OTLP_PROTOCOL)? == Protocol::HttpProtobuf && !self.is_set(keys::OTLP_ENDPOINT.path) {
+            self.set(keys::OTLP_ENDPOINT.path, Node::untyped(DEFAULT_HTTP_ENDPOINT), Origin::Default)?;
+        }
+        Ok(())
     }
 
     fn set(&mut self, path: &str, node: Node, origin: Origin) -> Result<(), ConfigError> {
@@ -153,7 +166,7 @@ impl Layers {
     /// # Errors
     /// The value does not fit the key, or (a mistake in the table of keys) there is no default.
     pub fn get<K: Kind>(&self, key: &Key<K>) -> Result<K::Value, ConfigError> {
-        self.find(key)?.ok_or(ConfigError::Conflict { origin: Origin::Default, key: key.path, problem: "has no value" })
+        self.find(key)?.ok_or(ConfigError::Conflict { origin: Origin::Default, key: key.path, problem: "has no value".into() })
     }
 
     /// Where the value of a key comes from.
@@ -165,7 +178,7 @@ impl Layers {
     /// Whether anything but the default gives the key its value.
     #[must_use]
     pub fn is_set(&self, path: &str) -> bool {
-        self.values.contains_key(path)
+        self.origin(path) != Origin::Default
     }
 
     /// All keys with their values.

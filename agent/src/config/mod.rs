@@ -267,6 +267,18 @@ impl Config {
     }
 }
 
+impl Config {
+    /// Turns a complaint about a standard `OTEL_EXPORTER_OTLP_*` variable, as the OTLP client makes it,
+    /// into one about the key behind it and the place where that was set.
+    #[must_use]
+    pub fn complaint(&self, variable: &str, problem: String) -> ConfigError {
+        let path = otlp::key_path(variable);
+        let value = self.effective.iter().find(|value| Some(value.key.path()) == path.as_deref());
+        let origin = value.map_or_else(|| Origin::Environment(variable.to_owned()), |value| value.origin.clone());
+        ConfigError::Conflict { origin, key: value.map_or("otlp", |value| value.key.path()), problem: problem.into() }
+    }
+}
+
 fn view(layers: &Layers) -> Result<ViewConfig, ConfigError> {
     let view = ViewConfig {
         enabled: layers.get(&keys::VIEW_ENABLED)?,
@@ -277,7 +289,7 @@ fn view(layers: &Layers) -> Result<ViewConfig, ConfigError> {
         return Err(ConfigError::Conflict {
             origin: layers.origin(keys::VIEW_LISTEN.path),
             key: keys::VIEW_LISTEN.path,
-            problem: "an address other than loopback needs view.token",
+            problem: "an address other than loopback needs view.token".into(),
         });
     }
     Ok(view)

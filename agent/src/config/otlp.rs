@@ -27,8 +27,10 @@ pub struct OtlpConfig {
     pub queue_bytes: u64,
     /// Most bytes waiting on disk; 0 for none.
     pub spool_bytes: u64,
-    /// Whether anyone chose an endpoint, or it is the specification's default.
+    /// Whether anyone chose an endpoint, or all are the specification's default.
     pub endpoint_choice: EndpointChoice,
+    /// The same for the endpoint of all signals alone.
+    common_endpoint: EndpointChoice,
 }
 
 /// How the endpoint came to be.
@@ -38,6 +40,12 @@ pub enum EndpointChoice {
     Configured,
     /// The specification's default: nothing may be listening there, which is said once.
     Default,
+}
+
+impl EndpointChoice {
+    fn of(configured: bool) -> Self {
+        if configured { Self::Configured } else { Self::Default }
+    }
 }
 
 /// One set of exporter settings; `None` where nothing is set.
@@ -124,12 +132,9 @@ const LOGS: SettingKeys = SettingKeys {
 };
 
 pub(super) fn read(layers: &Layers) -> Result<OtlpConfig, ConfigError> {
-    let mut all = settings(layers, &ALL)?;
+    let all = settings(layers, &ALL)?;
     let (traces, metrics, logs) = (settings(layers, &TRACES)?, settings(layers, &METRICS)?, settings(layers, &LOGS)?);
     let chosen = [&ALL, &TRACES, &METRICS, &LOGS].iter().any(|keys| layers.is_set(keys.endpoint.path));
-    if all.protocol == Some(Protocol::HttpProtobuf) && !layers.is_set(ALL.endpoint.path) {
-        all.endpoint = Some(DEFAULT_HTTP_ENDPOINT.into());
-    }
     Ok(OtlpConfig {
         all,
         traces,
@@ -137,12 +142,10 @@ pub(super) fn read(layers: &Layers) -> Result<OtlpConfig, ConfigError> {
         logs,
         queue_bytes: layers.get(&keys::OTLP_QUEUE_BYTES)?,
         spool_bytes: layers.get(&keys::OTLP_SPOOL_BYTES)?,
-        endpoint_choice: if chosen { EndpointChoice::Configured } else { EndpointChoice::Default },
+        endpoint_choice: EndpointChoice::of(chosen),
+        common_endpoint: EndpointChoice::of(layers.is_set(ALL.endpoint.path)),
     })
 }
-
-/// The specification's default endpoint for OTLP over HTTP.
-const DEFAULT_HTTP_ENDPOINT: &str = "http://localhost:4318";
 
 fn settings(layers: &Layers, keys: &SettingKeys) -> Result<OtlpSettings, ConfigError> {
     let headers = layers.find(&keys.headers)?.unwrap_or_default();
@@ -159,11 +162,25 @@ fn settings(layers: &Layers, keys: &SettingKeys) -> Result<OtlpSettings, ConfigE
     })
 }
 
+/// What the standard variables of the exporter start with.
+const PREFIX: &str = "OTEL_EXPORTER_OTLP_";
+
+/// The key that the standard variable `name` sets.
+pub(super) fn key_path(name: &str) -> Option<String> {
+    let rest = name.strip_prefix(PREFIX)?.to_ascii_lowercase();
+    let signal = ["traces", "metrics", "logs"].iter().find_map(|signal| Some((signal, rest.strip_prefix(signal)?.strip_prefix('_')?)));
+    Some(signal.map_or_else(|| format!("otlp.{rest}"), |(signal, setting)| format!("otlp.{signal}.{setting}")))
+}
+
 impl OtlpConfig {
     /// Answers the standard variable `name` (`OTEL_EXPORTER_OTLP_…`) from the effective configuration.
     #[must_use]
     pub fn lookup(&self, name: &str) -> Option<String> {
-        let rest = name.strip_prefix("OTEL_EXPORTER_OTLP_")?;
+        let rest = name.strip_prefix(PREFIX)?;
+        if rest == "ENDPOINT" && self.common_endpoint == EndpointChoice::Default {
+            // A signal may have another protocol than the rest, and so another default endpoint.
+            return None;
+        }
         let signals = [("TRACES_", &self.traces), ("METRICS_", &self.metrics), ("LOGS_", &self.logs)];
         let signal = signals.iter().find_map(|(prefix, settings)| Some((*settings, rest.strip_prefix(prefix)?)));
         let (settings, setting) = signal.unwrap_or((&self.all, rest));

@@ -3,6 +3,9 @@
 use super::*;
 use crate::selection::{Fact, Facts, Verdict};
 
+/// Names with values.
+type Pairs<'a> = &'a [(&'a str, &'a str)];
+
 fn load(yaml: &str, variables: &[(&str, &str)], flags: &[(&str, &str)]) -> Result<Config, ConfigError> {
     let flag =
         |(path, text): &(&str, &str)| FlagValue { flag: format!("--set {path}"), path: (*path).to_owned(), text: (*text).to_owned() };
@@ -135,7 +138,7 @@ fn bad_files_are_refused_with_place_key_and_what_is_allowed() {
 
 #[test]
 fn bad_variables_and_flags_are_refused_by_name() {
-    let cases: &[(&[(&str, &str)], &[(&str, &str)], &[&str])] = &[
+    let cases: &[(Pairs<'_>, Pairs<'_>, &[&str])] = &[
         (&[("REMORA_METRICS_INTERVAL", "soon")], &[], &["REMORA_METRICS_INTERVAL: metrics.interval: ", "\"soon\"", "a duration"]),
         (&[("REMORA_METRICS_INTERVALL", "1s")], &[], &["unknown key REMORA_METRICS_INTERVALL", "did you mean REMORA_METRICS_INTERVAL?"]),
         (&[("REMORA_VIEW_ENABLED", "7")], &[], &["REMORA_VIEW_ENABLED: view.enabled: ", "true or false"]),

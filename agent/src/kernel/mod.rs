@@ -7,6 +7,7 @@ mod cgroup;
 mod features;
 mod privileges;
 mod release;
+mod usage;
 
 use serde::Serialize;
 use std::path::PathBuf;
@@ -14,6 +15,7 @@ use std::path::PathBuf;
 pub use cgroup::CgroupLayout;
 pub use privileges::EffectiveSet;
 pub use release::Release;
+pub use usage::{Units, Usage};
 
 /// Where the host is seen.
 #[derive(Clone, Debug)]

@@ -88,66 +88,6 @@ slots! {
     }
 }
 
-/// A signal on its way out.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Signal {
-    /// Spans.
-    Traces,
-    /// Metric points.
-    Metrics,
-    /// Log records.
-    Logs,
-}
-
-impl Signal {
-    /// All signals.
-    pub const ALL: [Self; 3] = [Self::Traces, Self::Metrics, Self::Logs];
-}
-
-/// What became of exported items.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outcome {
-    /// The endpoint took them.
-    Accepted,
-    /// The endpoint refused them in a partial success.
-    Rejected,
-    /// The endpoint refused the request, or retries ran out.
-    Failed,
-    /// The queue was full.
-    QueueFull,
-}
-
-impl Outcome {
-    /// All outcomes.
-    pub const ALL: [Self; 4] = [Self::Accepted, Self::Rejected, Self::Failed, Self::QueueFull];
-
-    /// Value of `error.type`; an accepted item has none.
-    #[must_use]
-    pub const fn error_type(self) -> Option<&'static str> {
-        match self {
-            Self::Accepted => None,
-            Self::Rejected => Some("rejected"),
-            Self::Failed => Some("export_failed"),
-            Self::QueueFull => Some("queue_full"),
-        }
-    }
-}
-
-/// A quantity that goes up and down, of one signal.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Level {
-    /// Items in requests that are not answered yet.
-    InFlight,
-    /// Items that wait.
-    Queued,
-    /// Items that may wait; 0 if the queue is bounded by bytes alone.
-    Capacity,
-}
-
-impl Level {
-    const COUNT: usize = 3;
-}
-
 const REASONS: usize = flow::Loss::ALL.len();
 
 /// The losses of one protocol, by reason.
@@ -157,8 +97,6 @@ type Row = [AtomicU64; REASONS];
 pub struct Counters {
     losses: [AtomicU64; Loss::ALL.len()],
     events: [AtomicU64; Event::ALL.len()],
-    exports: [[AtomicU64; Outcome::ALL.len()]; Signal::ALL.len()],
-    levels: [[AtomicU64; Level::COUNT]; Signal::ALL.len()],
     protocols: Vec<(&'static str, Row)>,
     unclassified: Row,
 }
@@ -170,8 +108,6 @@ impl Counters {
         Self {
             losses: zeros(),
             events: zeros(),
-            exports: std::array::from_fn(|_| zeros()),
-            levels: std::array::from_fn(|_| zeros()),
             protocols: protocols.into_iter().map(|name| (name, zeros())).collect(),
             unclassified: zeros(),
         }
@@ -201,16 +137,6 @@ impl Counters {
         }
     }
 
-    /// `n` items of a signal met this end.
-    pub fn exported(&self, signal: Signal, outcome: Outcome, n: u64) {
-        self.exports[signal as usize][outcome as usize].fetch_add(n, Ordering::Relaxed);
-    }
-
-    /// A level is now `value`.
-    pub fn set_level(&self, signal: Signal, level: Level, value: u64) {
-        self.levels[signal as usize][level as usize].store(value, Ordering::Relaxed);
-    }
-
     /// How many got lost so far.
     #[must_use]
     pub fn loss(&self, loss: Loss) -> u64 {
@@ -221,18 +147,6 @@ impl Counters {
     #[must_use]
     pub fn event(&self, event: Event) -> u64 {
         self.events[event as usize].load(Ordering::Relaxed)
-    }
-
-    /// How many items met this end so far.
-    #[must_use]
-    pub fn export(&self, signal: Signal, outcome: Outcome) -> u64 {
-        self.exports[signal as usize][outcome as usize].load(Ordering::Relaxed)
-    }
-
-    /// The level now.
-    #[must_use]
-    pub fn level(&self, signal: Signal, level: Level) -> u64 {
-        self.levels[signal as usize][level as usize].load(Ordering::Relaxed)
     }
 
     /// Losses between capture and finished exchanges that are not zero: protocol, reason, number. The
@@ -280,12 +194,8 @@ mod tests {
         counters.count(Event::Exchanges, 5);
         counters.flow_lost(Some("redis"), flow::Loss::Hole, 2);
         counters.flow_lost(Some("klingon"), flow::Loss::Malformed, 1);
-        counters.exported(Signal::Logs, Outcome::QueueFull, 6);
-        counters.set_level(Signal::Traces, Level::Queued, 8);
         assert_eq!((counters.loss(Loss::RingFull), counters.loss(Loss::MapFull)), (7, 9));
         assert_eq!(counters.event(Event::Exchanges), 5);
-        assert_eq!(counters.export(Signal::Logs, Outcome::QueueFull), 6);
-        assert_eq!(counters.level(Signal::Traces, Level::Queued), 8);
         let losses: Vec<_> = counters.flow_losses().collect();
         assert_eq!(losses, [(Some("redis"), flow::Loss::Hole, 2), (None, flow::Loss::Malformed, 1)]);
     }

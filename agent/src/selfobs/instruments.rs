@@ -3,23 +3,30 @@
 //! Names are those of the semantic conventions for SDKs (`otel.sdk.*`) and processes (`process.*`); what
 //! they do not name is below `remora.`. Everything is observed when a reader collects, never pushed.
 
-use super::counters::{Counters, Event, Level, Loss, Outcome, Signal};
-use super::process::{Units, Usage};
+use super::counters::{Counters, Event, Loss};
 use crate::config::Protocol;
+use crate::kernel::{Units, Usage};
 use opentelemetry::KeyValue;
 use opentelemetry::metrics::Meter;
+use remora_otlp::Signal;
+use remora_otlp::client::{DropReason, ExportCounters};
 use std::path::PathBuf;
 use std::sync::Arc;
 
 /// Instrumentation scope of the agent's own metrics.
 pub const SCOPE: &str = "remora.selfobs";
 
+/// Answers what became of the items of a signal; `None` if it is not exported.
+pub type Exports = Arc<dyn Fn(Signal) -> Option<ExportCounters> + Send + Sync>;
+
 /// What the instruments observe.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Observed {
     /// The counters.
     pub counters: Arc<Counters>,
-    /// Where `/proc` is.
+    /// What became of exported items.
+    pub exports: Exports,
+    /// The host's `proc` directory.
     pub proc: PathBuf,
     /// How telemetry is exported, which names the exporter.
     pub protocol: Protocol,
@@ -32,6 +39,7 @@ pub fn register(meter: &Meter, observed: &Observed) {
     for signal in Signal::ALL {
         register_export(meter, observed, signal);
     }
+    register_queue(meter, &observed.exports);
 }
 
 fn register_work(meter: &Meter, counters: &Arc<Counters>) {
@@ -70,6 +78,9 @@ fn component_and(name: &'static str, component: &'static str, word: &'static str
     [KeyValue::new("remora.component", component), KeyValue::new(name, word)]
 }
 
+/// Name, unit, description and value of something that goes up and down.
+type Quantity<T> = (&'static str, &'static str, &'static str, fn(&T) -> u64);
+
 fn register_process(meter: &Meter, proc: &std::path::Path) {
     let units = Units::of_this_system();
     let usage = |proc: PathBuf| move || Usage::read(&proc, units);
@@ -85,7 +96,7 @@ fn register_process(meter: &Meter, proc: &std::path::Path) {
             }
         })
         .build();
-    let gauges: [(&'static str, &'static str, &'static str, fn(&Usage) -> u64); 3] = [
+    let gauges: [Quantity<Usage>; 3] = [
         ("process.memory.usage", "By", "Resident memory of the agent.", |usage| usage.resident),
         ("process.memory.virtual", "By", "Virtual memory of the agent.", |usage| usage.virtual_memory),
         ("process.thread.count", "{thread}", "Threads of the agent.", |usage| usage.threads),
@@ -109,7 +120,6 @@ fn register_process(meter: &Meter, proc: &std::path::Path) {
 struct Names {
     exported: &'static str,
     in_flight: &'static str,
-    queue: Option<(&'static str, &'static str)>,
     unit: &'static str,
     item: &'static str,
 }
@@ -119,21 +129,18 @@ const fn names(signal: Signal) -> Names {
         Signal::Traces => Names {
             exported: "otel.sdk.exporter.span.exported",
             in_flight: "otel.sdk.exporter.span.inflight",
-            queue: Some(("otel.sdk.processor.span.queue.size", "otel.sdk.processor.span.queue.capacity")),
             unit: "{span}",
             item: "span",
         },
         Signal::Metrics => Names {
             exported: "otel.sdk.exporter.metric_data_point.exported",
             in_flight: "otel.sdk.exporter.metric_data_point.inflight",
-            queue: None,
             unit: "{data_point}",
             item: "metric",
         },
         Signal::Logs => Names {
             exported: "otel.sdk.exporter.log.exported",
             in_flight: "otel.sdk.exporter.log.inflight",
-            queue: Some(("otel.sdk.processor.log.queue.size", "otel.sdk.processor.log.queue.capacity")),
             unit: "{log_record}",
             item: "log",
         },
@@ -147,33 +154,60 @@ fn register_export(meter: &Meter, observed: &Observed, signal: Signal) {
         Protocol::HttpProtobuf => "http",
     };
     let exporter = component(format!("otlp_{transport}_{}_exporter", names.item));
-    let counters = Arc::clone(&observed.counters);
-    let attributes = exporter.clone();
+    let (exports, attributes) = (Arc::clone(&observed.exports), exporter.clone());
     meter
         .u64_observable_counter(names.exported)
         .with_unit(names.unit)
         .with_description("Items for which the export has finished; with error.type where it failed.")
         .with_callback(move |observer| {
-            for outcome in Outcome::ALL {
+            for (error, count) in exports(signal).iter().flat_map(finished) {
                 let mut attributes = attributes.to_vec();
-                attributes.extend(outcome.error_type().map(|reason| KeyValue::new("error.type", reason)));
-                observer.observe(counters.export(signal, outcome), &attributes);
+                attributes.extend(error.map(|reason| KeyValue::new("error.type", reason)));
+                observer.observe(count, &attributes);
             }
         })
         .build();
-    let level = |name, level, attributes: [KeyValue; 2]| {
-        let counters = Arc::clone(&observed.counters);
+    let exports = Arc::clone(&observed.exports);
+    meter
+        .i64_observable_up_down_counter(names.in_flight)
+        .with_unit(names.unit)
+        .with_description("Items handed to the exporter whose export has not finished.")
+        .with_callback(move |observer| {
+            if let Some(counters) = exports(signal) {
+                let ended: u64 = finished(&counters).iter().map(|(_, count)| count).sum();
+                observer.observe(signed(counters.submitted_items.saturating_sub(ended)), &exporter);
+            }
+        })
+        .build();
+}
+
+/// Items whose export is over: how it failed, and how many.
+fn finished(counters: &ExportCounters) -> Vec<(Option<&'static str>, u64)> {
+    let dropped = DropReason::ALL.into_iter().map(|reason| (Some(reason.name()), counters.dropped(reason)));
+    [(None, counters.sent_items), (Some("rejected"), counters.rejected_items)].into_iter().chain(dropped).collect()
+}
+
+fn register_queue(meter: &Meter, exports: &Exports) {
+    let quantities: [Quantity<ExportCounters>; 2] = [
+        ("remora.export.held", "By", "Bytes that wait for the endpoint.", |counters| {
+            u64::try_from(counters.held_bytes).unwrap_or(u64::MAX)
+        }),
+        ("remora.export.retries", "{request}", "Attempts that failed and were repeated.", |counters| counters.retries),
+    ];
+    for (name, unit, description, value) in quantities {
+        let exports = Arc::clone(exports);
         meter
             .i64_observable_up_down_counter(name)
-            .with_unit(names.unit)
-            .with_callback(move |observer| observer.observe(signed(counters.level(signal, level)), &attributes))
+            .with_unit(unit)
+            .with_description(description)
+            .with_callback(move |observer| {
+                for signal in Signal::ALL {
+                    if let Some(counters) = exports(signal) {
+                        observer.observe(signed(value(&counters)), &[KeyValue::new("remora.signal", signal.name())]);
+                    }
+                }
+            })
             .build();
-    };
-    level(names.in_flight, Level::InFlight, exporter);
-    if let Some((size, capacity)) = names.queue {
-        let processor = component(format!("batching_{}_processor", names.item));
-        level(size, Level::Queued, processor.clone());
-        level(capacity, Level::Capacity, processor);
     }
 }
 
@@ -239,11 +273,13 @@ mod tests {
         let reader = PeriodicReader::builder(collected.clone()).with_interval(Duration::from_secs(3600)).build();
         let provider = SdkMeterProvider::builder().with_reader(reader).build();
         let counters = Arc::new(Counters::new(["redis"]));
-        let observed = Observed { counters: Arc::clone(&counters), proc: "/proc".into(), protocol: Protocol::Grpc };
+        let mut exported = ExportCounters { submitted_items: 10, sent_items: 5, ..ExportCounters::default() };
+        exported.dropped_items[DropReason::QueueFull as usize] = 3;
+        let exports: Exports = Arc::new(move |signal| (signal == Signal::Traces).then(|| exported.clone()));
+        let observed = Observed { counters: Arc::clone(&counters), exports, proc: "/nowhere".into(), protocol: Protocol::Grpc };
         register(&provider.meter(SCOPE), &observed);
         counters.lost(Loss::RingFull, 7);
         counters.flow_lost(Some("redis"), remora_core::flow::Loss::Hole, 2);
-        counters.exported(Signal::Traces, Outcome::QueueFull, 3);
         provider.force_flush().expect("flush");
         let sums = collected.0.lock().expect("lock").clone();
         let value = |name: &str, attributes: &str| {
@@ -254,7 +290,7 @@ mod tests {
         assert_eq!(value("remora.lost", "remora.component=flow remora.protocol=redis remora.reason=hole"), Some(2));
         let exporter = "error.type=queue_full otel.component.name=otlp_grpc_span_exporter/0 otel.component.type=otlp_grpc_span_exporter";
         assert_eq!(value("otel.sdk.exporter.span.exported", exporter), Some(3));
-        for name in ["process.cpu.time", "process.memory.usage", "otel.sdk.processor.log.queue.size", "remora.processed"] {
+        for name in ["otel.sdk.exporter.span.inflight", "remora.export.held", "remora.processed"] {
             assert!(sums.contains_key(name), "{name}");
         }
     }

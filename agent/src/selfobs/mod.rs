@@ -4,8 +4,8 @@
 //! gap in the data can be told from quiet.
 
 pub mod counters;
+pub mod export;
 pub mod instruments;
 pub mod log;
-pub mod process;
 
-pub use counters::{Counters, Event, Level, Loss, Outcome, Signal};
+pub use counters::{Counters, Event, Loss};

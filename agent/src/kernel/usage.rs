@@ -1,4 +1,4 @@
-//! CPU time and memory of the agent itself, from `/proc/self/stat`.
+//! CPU time and memory of the agent itself, from `self/stat`.
 
 use procfs::FromRead;
 use procfs::process::Stat;

@@ -1,0 +1,3 @@
+//! From what was observed to what leaves the process.
+
+pub mod clients;

@@ -13,11 +13,10 @@ pub(crate) fn mix(state: u64, word: u64) -> u64 {
 /// Mixes `bytes` into a running hash, eight bytes at a time, then the length.
 #[inline]
 pub(crate) fn mix_bytes(mut state: u64, bytes: &[u8]) -> u64 {
-    let mut chunks = bytes.chunks_exact(8);
-    for chunk in &mut chunks {
-        state = mix(state, chunk.iter().rev().fold(0, |word, byte| word << 8 | u64::from(*byte)));
+    let (chunks, tail) = bytes.as_chunks::<8>();
+    for chunk in chunks {
+        state = mix(state, u64::from_le_bytes(*chunk));
     }
-    let tail = chunks.remainder();
     let word = tail.iter().rev().fold(0, |word, byte| word << 8 | u64::from(*byte));
     mix(state, word ^ (bytes.len() as u64) << 56)
 }

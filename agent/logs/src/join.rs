@@ -79,6 +79,12 @@ impl Joiner {
             self.push_blank(now, emit);
             return;
         }
+        if starts_with_time(line) {
+            return self.start(line, now, State::Dated, true, emit);
+        }
+        if self.state == State::Dated {
+            self.state = State::start(&Shape::of(&self.text), &self.text);
+        }
         let shape = Shape::of(line);
         let next = if self.lines == 0 || self.lines >= MAX_LINES { None } else { self.state.follow(&shape, line, self.blanks) };
         let next = next.or_else(|| self.follow_undated(&shape));
@@ -90,15 +96,18 @@ impl Joiner {
                 self.append(line);
                 self.state = state;
             }
-            None => {
-                self.flush(&mut emit);
-                self.learned.note(shape.dated);
-                self.time = now;
-                self.append(line);
-                self.state = State::start(&shape, line);
-            }
+            None => return self.start(line, now, State::start(&shape, line), shape.dated, emit),
         }
         self.last_line = now;
+    }
+
+    fn start(&mut self, line: &[u8], now: UnixNanos, state: State, dated: bool, emit: impl FnMut(Joined<'_>)) {
+        self.flush(emit);
+        self.learned.note(dated);
+        self.time = now;
+        self.last_line = now;
+        self.append(line);
+        self.state = state;
     }
 
     /// A line without any header, in a source that dates every message, goes on.
@@ -163,6 +172,11 @@ impl Joiner {
     pub fn is_open(&self) -> bool {
         self.lines > 0
     }
+}
+
+/// Whether a line starts with a time at once: the usual case, told without looking further.
+fn starts_with_time(line: &[u8]) -> bool {
+    line.first().is_some_and(u8::is_ascii_digit) && crate::timestamp::end(line).is_some()
 }
 
 #[cfg(test)]

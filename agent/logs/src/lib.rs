@@ -14,6 +14,7 @@ pub mod join;
 pub mod lines;
 mod merge;
 mod message;
+pub mod pipeline;
 pub mod redact;
 pub mod severity;
 mod signature;
@@ -24,6 +25,7 @@ mod template;
 pub mod timestamp;
 pub mod trace_context;
 
+pub use pipeline::{Pipeline, Record, Settings, Source};
 pub use severity::Severity;
 pub use signature::PLACEHOLDER;
 pub use template::PatternId;

@@ -38,28 +38,30 @@ fn difference(a: &Template, b: &Template) -> Option<u128> {
 /// Whether `general` describes `special`: they differ at most where `general` has learned a variable.
 pub(crate) fn covers(general: &Template, special: &Template) -> bool {
     general.slots().len() == special.slots().len()
-        && general.slots().iter().zip(special.slots()).all(|(left, right)| left == right || *left == Slot::Learned)
+        && general.slots().iter().zip(special.slots()).all(|(left, right)| left == right || *left == Slot::LEARNED)
 }
 
-/// The merge that adding `new` to `known` (all of one layout) calls for, the one with the fewest open places first.
-pub(crate) fn learn(new: &Template, known: &[&Template]) -> Option<Merge> {
-    let near: Vec<(usize, u128)> =
-        known.iter().enumerate().filter_map(|(index, template)| difference(new, template).map(|mask| (index, mask))).collect();
-    if near.is_empty() {
-        return None;
-    }
+/// A known template, by its position, and the places in which it differs from the new one.
+pub(crate) type Near = (usize, u128);
+
+/// The known templates (all of one layout) that differ from `new` in few places.
+pub(crate) fn near<'a>(new: &Template, known: impl Iterator<Item = &'a Template>) -> Vec<Near> {
+    known.enumerate().filter_map(|(index, template)| difference(new, template).map(|mask| (index, mask))).collect()
+}
+
+/// The merge that adding `new` to `known` calls for, the one with the fewest open places first.
+pub(crate) fn learn(new: &Template, known: &[&Template], near: &[Near]) -> Option<Merge> {
     let mut contexts: Vec<u128> = near.iter().map(|(_, mask)| *mask).collect();
     contexts.sort_unstable_by_key(|mask| (mask.count_ones(), *mask));
     contexts.dedup();
-    contexts.into_iter().take(64).find_map(|open| saturated(new, known, &near, open))
+    contexts.into_iter().take(64).find_map(|open| saturated(new, known, near, open))
 }
 
 /// The merge of the context with the `open` places, if each of them has enough distinct words.
-fn saturated(new: &Template, known: &[&Template], near: &[(usize, u128)], open: u128) -> Option<Merge> {
+fn saturated(new: &Template, known: &[&Template], near: &[Near], open: u128) -> Option<Merge> {
     let places: Vec<usize> = (0..new.slots().len()).filter(|place| place_bit(*place) & open != 0).collect();
     let members: Vec<usize> = near.iter().filter(|(_, mask)| mask & !open == 0).map(|(index, _)| *index).collect();
-    let words_left =
-        new.slots().iter().enumerate().filter(|(place, slot)| matches!(slot, Slot::Word(_)) && place_bit(*place) & open == 0).count();
+    let words_left = new.slots().iter().enumerate().filter(|(place, slot)| slot.is_word() && place_bit(*place) & open == 0).count();
     let enough = places.iter().all(|place| {
         let group = || members.iter().map(|index| known[*index]).chain([new]);
         distinct(group().map(|template| template.slots()[*place])) >= needed(words_left, places.len(), *place, group())
@@ -75,10 +77,10 @@ fn place_bit(place: usize) -> u128 {
 fn distinct(slots: impl Iterator<Item = Slot>) -> usize {
     let mut words: Vec<u64> = Vec::new();
     for slot in slots {
-        match slot {
-            Slot::Word(word) => words.push(word),
-            Slot::Variable | Slot::Learned => return usize::MAX,
+        if !slot.is_word() {
+            return usize::MAX;
         }
+        words.push(slot.as_u64());
     }
     words.sort_unstable();
     words.dedup();
@@ -89,7 +91,7 @@ fn distinct(slots: impl Iterator<Item = Slot>) -> usize {
 fn needed<'a>(words_left: usize, open: usize, place: usize, group: impl Iterator<Item = &'a Template>) -> usize {
     let (mut total, mut capitals, mut identifiers) = (0usize, 0usize, 0usize);
     for template in group {
-        if matches!(template.slots()[place], Slot::Word(_)) {
+        if template.slots()[place].is_word() {
             total += 1;
             capitals += usize::from(template.is_capitals(place));
             identifiers += usize::from(template.is_identifier(place));
@@ -122,7 +124,8 @@ mod tests {
     fn places(messages: &[&str]) -> Option<Vec<usize>> {
         let all = templates(messages);
         let (new, known) = all.split_last().expect("some messages");
-        learn(new, &known.iter().collect::<Vec<_>>()).map(|merge| merge.places)
+        let known: Vec<&Template> = known.iter().collect();
+        learn(new, &known, &near(new, known.iter().copied())).map(|merge| merge.places)
     }
 
     #[test]

@@ -60,7 +60,7 @@ impl<'a> Message<'a> {
             severity: fields.severity,
             severity_text: named(fields.severity_text),
             logger: named(fields.logger),
-            text: raw.unwrap_or_else(|| Cow::Owned(fields.names.clone())),
+            text: raw.unwrap_or_else(|| Cow::Owned(structured::names(line))),
             time: fields.time,
             fields: Some(fields),
         };

@@ -195,7 +195,8 @@ fn named_value(text: &[u8], at: usize, secrets: &mut Vec<(usize, usize)>) {
     }
 }
 
-fn is_secret(name: &[u8]) -> bool {
+/// Whether a name ends as the names of secrets do.
+pub(crate) fn is_secret(name: &[u8]) -> bool {
     SECRET_NAMES.iter().any(|secret| name.len() >= secret.len() && name[name.len() - secret.len()..].eq_ignore_ascii_case(secret))
 }
 

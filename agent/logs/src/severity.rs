@@ -48,11 +48,9 @@ impl Severity {
 
     /// The severity a whole word names, in any case; `None` for a word that names none.
     pub fn from_word(word: &[u8]) -> Option<Self> {
-        let mut lower = [0u8; 13];
-        let lower = lower.get_mut(..word.len())?;
-        lower.copy_from_slice(word);
-        lower.make_ascii_lowercase();
-        Some(match &*lower {
+        let lower = lower_case(word)?;
+        let lower = lower.get(..word.len())?;
+        Some(match lower {
             b"trace" | b"trce" | b"trc" | b"finest" | b"verbose" | b"vrb" | b"verb" | b"silly" => Self::TRACE,
             b"finer" | b"fine" => Self(if lower == b"finer" { 3 } else { 6 }),
             b"debug" | b"dbug" | b"dbg" | b"debg" | b"debu" | b"debug1" | b"debug2" | b"debug3" | b"debug4" | b"debug5" => Self::DEBUG,
@@ -72,8 +70,9 @@ impl Severity {
     /// (`config`, `note`, `log`, `fine`, `fail` …) count only in capitals there.
     pub(crate) fn from_header_word(word: &[u8]) -> Option<Self> {
         let severity = Self::from_word(word)?;
+        let lower = lower_case(word)?;
         let ordinary = matches!(
-            word.to_ascii_lowercase().as_slice(),
+            lower.get(..word.len())?,
             b"config"
                 | b"note"
                 | b"log"
@@ -149,6 +148,15 @@ impl Severity {
             _ => None,
         }
     }
+}
+
+/// A word of up to 13 bytes in lower case.
+fn lower_case(word: &[u8]) -> Option<[u8; 13]> {
+    let mut lower = [0u8; 13];
+    let start = lower.get_mut(..word.len())?;
+    start.copy_from_slice(word);
+    start.make_ascii_lowercase();
+    Some(lower)
 }
 
 #[cfg(test)]

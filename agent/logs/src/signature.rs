@@ -455,17 +455,40 @@ impl<'a, 'b, S: Sink> Scanner<'a, 'b, S> {
 
     fn classify(&mut self, start: usize, end: usize, flags: u8) {
         let word = &self.text[start..end];
-        let called = self.text.get(end) == Some(&b'(');
         if flags & DIGIT != 0 && word.iter().any(u8::is_ascii_digit) {
             let number = word.iter().find(|byte| is_alphanumeric(**byte)).is_some_and(u8::is_ascii_digit);
             self.variable(if number { Last::Number } else { Last::Variable });
         } else if self.last == Last::Number && self.after_number() && self.text.get(end) != Some(&b'=') && (is_unit(word) || is_month(word))
         {
             self.variable(Last::Number);
-        } else if word.len() > MAX_WORD || is_variable_name(word, flags, called) || is_literal(word) || self.is_date_word(word, end) {
+        } else if self.is_value(word, start, end, flags) {
             self.variable(Last::Variable);
         } else {
             self.word(word);
+        }
+    }
+
+    /// Whether a word without digits is a value by its form or its place.
+    fn is_value(&self, word: &[u8], start: usize, end: usize, flags: u8) -> bool {
+        let called = self.text.get(end) == Some(&b'(');
+        word.len() > MAX_WORD
+            || is_variable_name(word, flags, called)
+            || is_literal(word)
+            || self.is_date_word(word, end)
+            || self.is_secret_value(word, start)
+    }
+
+    /// Whether the word is what `password: ` or `Bearer ` announces.
+    fn is_secret_value(&self, word: &[u8], start: usize) -> bool {
+        match self.glue.last() {
+            Some(b' ') if self.glue.len <= 3 => {}
+            Some(b':') => {}
+            _ => return false,
+        }
+        let before = crate::bytes::trim_end(&self.text[..start]);
+        match before.strip_suffix(b":") {
+            Some(name) => crate::redact::is_secret(name),
+            None => word.len() >= 8 && (before.ends_with(b"Bearer") || before.ends_with(b"Basic")),
         }
     }
 
@@ -475,7 +498,7 @@ impl<'a, 'b, S: Sink> Scanner<'a, 'b, S> {
 
     /// The name of a weekday or a month in front of a number or another such name.
     fn is_date_word(&self, word: &[u8], end: usize) -> bool {
-        if !(is_month(word) || is_weekday(word)) {
+        if !word[0].is_ascii_uppercase() || !(is_month(word) || is_weekday(word)) {
             return false;
         }
         let next = run_end(self.text, end, |byte| is_space(byte) || matches!(byte, b',' | b'.' | b'-' | b'/'));

@@ -1,10 +1,11 @@
 //! What `remora patterns` and `remora join-lines` do: lines in, one line out for each, with the code the agent runs.
 //! Must never lose or add a line.
 
+use crate::join::Joiner;
 use crate::lines::{self, LineStats};
-use crate::message::{Detail, Message, identify};
+use crate::pipeline::{Pipeline, Settings};
 use crate::severity::Severity;
-use crate::table::{Limits, MemoryBudget, PatternTable, overflow_id, overflow_template};
+use crate::table::{PatternTable, overflow_id, overflow_template};
 use crate::template::PatternId;
 use rustc_hash::FxHashMap;
 use std::io::{self, BufRead, Write};
@@ -32,22 +33,56 @@ pub fn patterns_stdin(reader: impl BufRead, mut writer: impl Write, batch: usize
     Ok(stats)
 }
 
+/// Reads raw lines of one stream and writes each joined message as one JSON string a line.
+///
+/// Time stands still: a message is complete when the next one begins, never because of a pause.
+pub fn join_lines_stdin(reader: impl BufRead, mut writer: impl Write) -> io::Result<LineStats> {
+    let mut joiner = Joiner::default();
+    let mut json = Vec::new();
+    let stats = lines::for_each(reader, |line| {
+        joiner.push(line, 0, |joined| json_string(joined.text, &mut json));
+        if json.len() >= 64 * 1024 {
+            writer.write_all(&json)?;
+            json.clear();
+        }
+        Ok(())
+    })?;
+    joiner.flush(|joined| json_string(joined.text, &mut json));
+    writer.write_all(&json)?;
+    writer.flush()?;
+    Ok(stats)
+}
+
+/// Appends `text` as a JSON string and a line end (RFC 8259 section 7); bytes that are no UTF-8 become U+FFFD.
+fn json_string(text: &[u8], out: &mut Vec<u8>) {
+    out.push(b'"');
+    for character in String::from_utf8_lossy(text).chars() {
+        match character {
+            '"' | '\\' => out.extend_from_slice(&[b'\\', character as u8]),
+            '\n' => out.extend_from_slice(b"\\n"),
+            '\r' => out.extend_from_slice(b"\\r"),
+            '\t' => out.extend_from_slice(b"\\t"),
+            control if control < ' ' => out.extend_from_slice(format!("\\u{:04x}", u32::from(control)).as_bytes()),
+            other => out.extend_from_slice(other.encode_utf8(&mut [0; 4]).as_bytes()),
+        }
+    }
+    out.extend_from_slice(b"\"\n");
+}
+
 struct Patterns {
     table: PatternTable,
-    budget: MemoryBudget,
+    pipeline: Pipeline,
     held: Vec<(PatternId, Severity)>,
 }
 
 impl Patterns {
     fn new() -> Self {
-        Self { table: PatternTable::new(Limits::default()), budget: MemoryBudget::new(TABLE_BUDGET), held: Vec::new() }
+        let pipeline = Pipeline::new(Settings::default(), TABLE_BUDGET);
+        Self { table: pipeline.table(), pipeline, held: Vec::new() }
     }
 
     fn observe(&mut self, line: &[u8]) {
-        let message = Message::parse(line, Detail::Pattern);
-        let severity = message.severity;
-        let id = identify(&message, b"", |parts, hash| self.table.observe_hashed(hash, parts, severity, 0, &mut self.budget));
-        self.held.push((id, severity));
+        self.held.push(self.pipeline.count(&mut self.table, line, Severity::UNSPECIFIED, 0));
     }
 
     fn write(&mut self, writer: &mut impl Write) -> io::Result<()> {
@@ -100,6 +135,13 @@ mod tests {
             b"session opened for ann\nsession opened for bob\nsession opened for eve\nsession opened for joe\nsession opened for kim\n";
         assert!(patterns(input, DEFAULT_BATCH).iter().all(|line| line.ends_with("session opened for <*>")));
         assert!(patterns(input, 1)[0].ends_with("session opened for ann"));
+    }
+
+    #[test]
+    fn joined_messages_are_json_strings() {
+        let mut out = Vec::new();
+        join_lines_stdin(&b"a \"q\" \\ \xff\x01\n  b\tc\r\nnext"[..], &mut out).expect("memory does not fail");
+        assert_eq!(crate::bytes::lossy(&out), "\"a \\\"q\\\" \\\\ \u{fffd}\\u0001\\n  b\\tc\"\n\"next\"\n");
     }
 
     proptest! {

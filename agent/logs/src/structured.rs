@@ -85,8 +85,6 @@ pub(crate) struct Fields<'a> {
     pub(crate) exception_type: Option<Raw<'a>>,
     pub(crate) exception_message: Option<Raw<'a>>,
     pub(crate) stacktrace: Option<Raw<'a>>,
-    /// Names of all fields, separated by spaces, for a line that has no message.
-    pub(crate) names: Vec<u8>,
     /// Remaining fields; empty unless asked for.
     pub(crate) attributes: Vec<(String, Value)>,
     /// Attributes beyond [`MAX_ATTRIBUTES`].
@@ -133,13 +131,25 @@ pub(crate) fn json_fields<'a>(text: &'a [u8], field: impl FnMut(&[u8], Raw<'a>))
     json::visit(text, field).ok()
 }
 
+/// Names of all fields, separated by spaces, for a line that has no message.
+pub(crate) fn names(line: &[u8]) -> Vec<u8> {
+    let mut names = Vec::new();
+    let mut name = |path: &[u8], _: Raw<'_>| {
+        if names.len() < 512 {
+            names.extend_from_slice(path);
+            names.push(b' ');
+        }
+    };
+    let line = crate::bytes::trim(line);
+    if json_fields(line, &mut name).is_none() {
+        logfmt::visit(line, &mut name);
+    }
+    names
+}
+
 impl<'a> Fields<'a> {
     fn take(&mut self, path: &[u8], value: Raw<'a>) {
         let role = role(path);
-        if self.names.len() < 512 {
-            self.names.extend_from_slice(path);
-            self.names.push(b' ');
-        }
         let taken = match role {
             Role::Message(rank) => self.take_message(rank, value),
             Role::Severity => self.take_severity(value, Severity::from_level_number),

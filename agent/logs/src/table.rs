@@ -5,10 +5,14 @@
 //! When templates merge, the old id keeps what was counted for it, an alias leads from the old id to the new one,
 //! and counts go on under the new id.
 
+mod familiar;
+mod state;
+
 use crate::merge;
 use crate::severity::Severity;
 use crate::signature::{self, HashSink};
-use crate::template::{PatternId, Template};
+use crate::template::{Builder, PatternId, Template};
+use familiar::Familiar;
 use rustc_hash::FxHashMap;
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -26,7 +30,7 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { patterns: 256, template_bytes: 128 * 1024, idle_ns: 600 * 1_000_000_000 }
+        Self { patterns: 256, template_bytes: 160 * 1024, idle_ns: 600 * 1_000_000_000 }
     }
 }
 
@@ -137,6 +141,11 @@ pub struct PatternTable {
     retired: Vec<Count>,
     changes: VecDeque<Change>,
     changes_dropped: u64,
+    /// No pattern can be idle before this time.
+    next_idle_check: u64,
+    /// Words of the patterns, by layout.
+    familiar: Familiar,
+    scratch: Builder,
 }
 
 const NOT_CACHED: u32 = u32::MAX;
@@ -158,6 +167,9 @@ impl PatternTable {
             retired: Vec::new(),
             changes: VecDeque::new(),
             changes_dropped: 0,
+            next_idle_check: 0,
+            familiar: Familiar::default(),
+            scratch: Builder::default(),
         }
     }
 
@@ -212,10 +224,16 @@ impl PatternTable {
     #[cold]
     #[inline(never)]
     fn observe_unknown(&mut self, hash: u64, parts: &[&[u8]], severity: Severity, now: u64, budget: &mut MemoryBudget) -> PatternId {
-        let template = Template::of(parts);
-        let index = match self.covering(&template) {
+        self.scratch.fill(parts);
+        let learnable = self.familiar.knows(self.scratch.layout(), self.scratch.slots());
+        if !learnable && self.is_full() && now < self.next_idle_check {
+            return self.count_overflow(severity);
+        }
+        let template = self.scratch.finish();
+        let covering = if learnable { self.covering(&template) } else { None };
+        let index = match covering {
             Some(index) => Some(index),
-            None => self.admit(template, severity, now, budget),
+            None => self.admit(template, learnable, severity, now, budget),
         };
         let Some(index) = index else {
             return self.count_overflow(severity);
@@ -240,17 +258,17 @@ impl PatternTable {
     }
 
     /// Learns from a new template: it joins others or takes a place of its own; `None` if there is none left.
-    fn admit(&mut self, mut template: Template, severity: Severity, now: u64, budget: &mut MemoryBudget) -> Option<u32> {
+    fn admit(&mut self, mut template: Template, learnable: bool, severity: Severity, now: u64, budget: &mut MemoryBudget) -> Option<u32> {
         let mut replaced = Vec::new();
-        while let Some(members) = self.learn(&mut template) {
+        while learnable && let Some(members) = self.learn(&mut template) {
             replaced.extend(members.into_iter().filter_map(|index| self.remove(index, budget)));
         }
-        let text: Arc<str> = template.text().into();
-        let id = PatternId::of(&text);
-        let cost = template.bytes() + text.len() + PATTERN_OVERHEAD;
+        let cost = template.bytes() + template.text_bytes() + PATTERN_OVERHEAD;
         if !self.make_room(cost, now, budget) {
             return None;
         }
+        let text: Arc<str> = template.text().into();
+        let id = PatternId::of(&text);
         let known = self.by_id.contains_key(&id) || self.aliases.contains_key(&id);
         if !known {
             self.push_change(Change::New { id, template: text.clone(), severity });
@@ -264,15 +282,23 @@ impl PatternTable {
     /// One step of learning; returns the patterns that became one with `template`.
     fn learn(&self, template: &mut Template) -> Option<Vec<u32>> {
         let bucket = self.bucket(template.layout());
-        let (indices, known): (Vec<u32>, Vec<&Template>) =
-            bucket.iter().filter_map(|index| self.template(*index).map(|known| (*index, known))).unzip();
-        let merge = merge::learn(template, &known)?;
+        let known = || bucket.iter().filter_map(|index| self.template(*index));
+        let near = merge::near(template, known());
+        if near.is_empty() {
+            return None;
+        }
+        let known: Vec<&Template> = known().collect();
+        let merge = merge::learn(template, &known, &near)?;
         template.generalise(merge.places);
-        Some(merge.members.into_iter().map(|member| indices[member]).collect())
+        Some(merge.members.into_iter().filter_map(|member| bucket.get(member).copied()).collect())
+    }
+
+    fn is_full(&self) -> bool {
+        self.live >= self.limits.patterns
     }
 
     fn make_room(&mut self, cost: usize, now: u64, budget: &mut MemoryBudget) -> bool {
-        let full = self.live >= self.limits.patterns || self.template_bytes + cost > self.limits.template_bytes;
+        let full = self.is_full() || self.template_bytes + cost > self.limits.template_bytes;
         if full && !self.evict_idle(now, budget) {
             return false;
         }
@@ -280,21 +306,17 @@ impl PatternTable {
     }
 
     fn evict_idle(&mut self, now: u64, budget: &mut MemoryBudget) -> bool {
-        let oldest = self
-            .patterns
-            .iter()
-            .enumerate()
-            .filter_map(|(index, pattern)| pattern.as_ref().map(|pattern| (pattern.last_seen, index)))
-            .min();
-        let Some((seen, index)) = oldest else {
-            return false;
-        };
-        if now.saturating_sub(seen) < self.limits.idle_ns {
+        if now < self.next_idle_check {
             return false;
         }
-        let Some(pattern) = u32::try_from(index).ok().and_then(|index| self.remove(index, budget)) else {
+        let seen = |pattern: &Option<Pattern>| pattern.as_ref().map(|pattern| pattern.last_seen);
+        let oldest = self.patterns.iter().enumerate().filter_map(|(index, pattern)| Some((seen(pattern)?, index))).min();
+        let Some((seen, index)) = oldest else { return false };
+        if now.saturating_sub(seen) < self.limits.idle_ns {
+            self.next_idle_check = seen.saturating_add(self.limits.idle_ns);
             return false;
-        };
+        }
+        let Some(pattern) = u32::try_from(index).ok().and_then(|index| self.remove(index, budget)) else { return false };
         self.push_change(Change::Evicted { id: pattern.id });
         self.retire_counts(&pattern, pattern.id);
         true
@@ -307,6 +329,7 @@ impl PatternTable {
         self.by_id.insert(pattern.id, index);
         self.unalias(pattern.id);
         self.live += 1;
+        self.familiar.add(pattern.template.layout(), pattern.template.slots());
         self.template_bytes += pattern.taken;
         if free == self.patterns.len() {
             self.patterns.push(Some(pattern));
@@ -428,6 +451,26 @@ impl PatternTable {
         self.changes_dropped
     }
 
+    /// Gives the memory of the table back.
+    pub(crate) fn release(self, budget: &mut MemoryBudget) {
+        budget.give_back(self.template_bytes);
+    }
+
+    /// The learned patterns as text, a few KiB; counts are not part of it.
+    pub fn save(&self) -> Vec<u8> {
+        state::save(self.patterns.iter().flatten().map(|pattern| &pattern.template))
+    }
+
+    /// Adds the patterns of a saved state; damaged lines are skipped. Nothing of it counts as new.
+    pub(crate) fn load(&mut self, saved: &[u8], now: u64, budget: &mut MemoryBudget) {
+        for template in state::load(saved) {
+            if self.covering(&template).is_none() {
+                self.admit(template, true, Severity::UNSPECIFIED, now, budget);
+            }
+        }
+        self.changes.clear();
+    }
+
     /// Patterns in the table.
     pub fn len(&self) -> usize {
         self.live
@@ -441,6 +484,7 @@ impl PatternTable {
     /// Bytes held.
     pub fn memory(&self) -> usize {
         self.template_bytes
+            + self.familiar.bytes()
             + self.cache.len() * size_of::<(u64, u32)>()
             + self.aliases.len() * 40
             + self.retired.len() * size_of::<Count>()
@@ -550,6 +594,31 @@ mod tests {
         let late = Limits::default().idle_ns + 10;
         assert_eq!(table.observe(&[b"other text"], Severity::INFO, late, &mut budget), PatternId::of("other text"));
         assert!(table.take_changes().contains(&Change::Evicted { id: PatternId::of("alpha beta") }));
+    }
+
+    #[test]
+    fn saved_state_gives_the_same_ids() {
+        let (mut before, mut budget) = table();
+        for name in ["ann", "bob", "eve", "joe", "kim", "lee"] {
+            before.observe(&[format!("session {name} opened for {name}{name} at 5").as_bytes()], Severity::INFO, 0, &mut budget);
+            before.observe(&[format!("service {name} started").as_bytes()], Severity::INFO, 0, &mut budget);
+        }
+        let saved = before.save();
+        let mut after = PatternTable::new(Limits::default());
+        after.load(&saved, 0, &mut budget);
+        assert_eq!(after.len(), before.len());
+        let id = after.observe(&[b"service zoe started"], Severity::INFO, 0, &mut budget);
+        assert_eq!(id, PatternId::of("service <*> started"));
+        assert_eq!(after.save(), saved);
+        assert_eq!(after.take_changes(), []);
+    }
+
+    #[test]
+    fn damaged_state_is_skipped() {
+        let (mut table, mut budget) = table();
+        table.load(b"remora-patterns 1\n\x01broken\n\xff\n\x01good\x02 \x03\n", 0, &mut budget);
+        table.load(b"something else\n\x01good\x02", 0, &mut budget);
+        assert_eq!(table.len(), 1);
     }
 
     #[test]

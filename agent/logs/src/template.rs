@@ -27,15 +27,31 @@ impl fmt::Display for PatternId {
     }
 }
 
-/// One place of a template.
+/// One place of a template: a constant word by its hash, a variable that the message's form shows, or a word that was
+/// learned to vary.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Slot {
-    /// A constant word, by its hash.
-    Word(u64),
-    /// A variable that the message's form shows.
-    Variable,
+pub(crate) struct Slot(u64);
+
+impl Slot {
+    /// A variable by its form.
+    pub(crate) const VARIABLE: Self = Self(0);
     /// A word that was learned to vary.
-    Learned,
+    pub(crate) const LEARNED: Self = Self(1);
+
+    /// A constant word.
+    pub(crate) fn word(word: &[u8]) -> Self {
+        Self(hash::of(word) | 2)
+    }
+
+    /// Whether this is a constant word.
+    pub(crate) fn is_word(self) -> bool {
+        self.0 > 1
+    }
+
+    /// The word's hash; 0 and 1 are no words.
+    pub(crate) fn as_u64(self) -> u64 {
+        self.0
+    }
 }
 
 /// Longest template kept; a longer message ends in a placeholder.
@@ -53,14 +69,10 @@ pub(crate) struct Template {
 
 impl Template {
     /// The template of the parts, joined by `: `, before anything is learned.
+    #[cfg(test)]
     pub(crate) fn of(parts: &[&[u8]]) -> Self {
         let mut builder = Builder::default();
-        for (index, part) in parts.iter().enumerate() {
-            if index > 0 {
-                builder.glue(b": ");
-            }
-            signature::scan(part, &mut builder);
-        }
+        builder.fill(parts);
         builder.finish()
     }
 
@@ -71,11 +83,6 @@ impl Template {
     /// Equal for templates that differ in words only.
     pub(crate) fn layout(&self) -> u64 {
         self.layout
-    }
-
-    /// The constant words that remain.
-    pub(crate) fn words(&self) -> usize {
-        self.slots.iter().filter(|slot| matches!(slot, Slot::Word(_))).count()
     }
 
     /// Whether the word at `index` is written in capitals: the convention for states and enumerations.
@@ -96,13 +103,23 @@ impl Template {
         &self.text[usize::from(glue_end)..usize::from(end)]
     }
 
-    /// This template with the slots at `places` learned to vary, and what `other` has learned.
+    /// Makes the words at `places` learned variables.
     pub(crate) fn generalise(&mut self, places: impl IntoIterator<Item = usize>) {
         for place in places {
-            if let Some(slot @ Slot::Word(_)) = self.slots.get_mut(place) {
-                *slot = Slot::Learned;
+            if let Some(slot) = self.slots.get_mut(place).filter(|slot| slot.is_word()) {
+                *slot = Slot::LEARNED;
             }
         }
+    }
+
+    /// Calls `each` with every slot, the glue in front of it and its word; returns the glue at the end.
+    pub(crate) fn parts(&self, mut each: impl FnMut(Slot, &[u8], &[u8])) -> &[u8] {
+        let mut from = 0usize;
+        for (slot, (glue_end, end)) in self.slots.iter().zip(&self.ends) {
+            each(*slot, &self.text[from..usize::from(*glue_end)], &self.text[usize::from(*glue_end)..usize::from(*end)]);
+            from = usize::from(*end);
+        }
+        &self.text[from..]
     }
 
     /// The bytes held, for memory accounting.
@@ -110,34 +127,35 @@ impl Template {
         size_of::<Self>() + self.slots.len() * (size_of::<Slot>() + size_of::<(u16, u16)>()) + self.text.len()
     }
 
+    /// An upper bound of the length of [`Self::text`].
+    pub(crate) fn text_bytes(&self) -> usize {
+        self.text.len() + self.slots.len() * PLACEHOLDER.len()
+    }
+
     /// The canonical text; runs of placeholders are one.
     pub(crate) fn text(&self) -> String {
         let mut out: Vec<u8> = Vec::with_capacity(self.text.len() + 8);
-        let mut from = 0usize;
         let mut after_variable = false;
-        for (slot, (glue_end, end)) in self.slots.iter().zip(&self.ends) {
-            let glue = &self.text[from..usize::from(*glue_end)];
-            let word = &self.text[usize::from(*glue_end)..usize::from(*end)];
-            from = usize::from(*end);
-            let variable = !matches!(slot, Slot::Word(_));
+        let tail = self.parts(|slot, glue, word| {
+            let variable = !slot.is_word();
             if variable && after_variable && matches!(glue, b" " | b"" | b"-" | b", " | b"," | b" - ") {
-                continue;
+                return;
             }
             out.extend_from_slice(glue);
             out.extend_from_slice(if variable { PLACEHOLDER.as_bytes() } else { word });
             after_variable = variable;
-        }
-        out.extend_from_slice(&self.text[from..]);
+        });
+        out.extend_from_slice(tail);
         String::from_utf8_lossy(&out).into_owned()
     }
 }
 
-#[derive(Default)]
-struct Builder {
+/// Collects the parts of a template.
+#[derive(Debug, Default)]
+pub(crate) struct Builder {
     slots: Vec<Slot>,
     ends: Vec<(u16, u16)>,
     text: Vec<u8>,
-    glue_end: usize,
     layout: u64,
     full: bool,
 }
@@ -149,19 +167,50 @@ impl Builder {
         }
         let glue_end = self.text.len();
         self.full = glue_end + word.len() > MAX_TEXT;
-        let (slot, word) = if self.full { (Slot::Variable, &b""[..]) } else { (slot, word) };
+        let (slot, word) = if self.full { (Slot::VARIABLE, &b""[..]) } else { (slot, word) };
         self.text.extend_from_slice(word);
         let end = u16::try_from(self.text.len()).unwrap_or(u16::MAX);
         self.slots.push(slot);
         self.ends.push((u16::try_from(glue_end).unwrap_or(u16::MAX), end));
-        self.layout = hash::mix(self.layout, u64::from(slot == Slot::Variable));
+        self.layout = hash::mix(self.layout, u64::from(slot == Slot::VARIABLE));
     }
 
-    fn finish(self) -> Template {
+    /// Starts anew with the parts of a message, joined by `: `.
+    pub(crate) fn fill(&mut self, parts: &[&[u8]]) {
+        self.slots.clear();
+        self.ends.clear();
+        self.text.clear();
+        self.layout = 0;
+        self.full = false;
+        for (index, part) in parts.iter().enumerate() {
+            if index > 0 {
+                self.glue(b": ");
+            }
+            signature::scan(part, self);
+        }
+    }
+
+    /// Adds a word that is known to vary.
+    pub(crate) fn learned(&mut self) {
+        self.place(Slot::LEARNED, b"");
+    }
+
+    /// The slots so far.
+    pub(crate) fn slots(&self) -> &[Slot] {
+        &self.slots
+    }
+
+    /// The layout so far.
+    pub(crate) fn layout(&self) -> u64 {
+        self.layout
+    }
+
+    /// The template.
+    pub(crate) fn finish(&self) -> Template {
         Template {
-            slots: self.slots.into_boxed_slice(),
-            ends: self.ends.into_boxed_slice(),
-            text: self.text.into_boxed_slice(),
+            slots: self.slots.as_slice().into(),
+            ends: self.ends.as_slice().into(),
+            text: self.text.as_slice().into(),
             layout: self.layout,
         }
     }
@@ -172,15 +221,14 @@ impl Sink for Builder {
         if !self.full {
             self.text.extend_from_slice(glue);
             self.layout = hash::mix_bytes(self.layout, glue);
-            self.glue_end = self.text.len();
         }
     }
 
     fn word(&mut self, word: &[u8]) {
-        self.place(Slot::Word(hash::of(word)), word);
+        self.place(Slot::word(word), word);
     }
 
     fn variable(&mut self) {
-        self.place(Slot::Variable, b"");
+        self.place(Slot::VARIABLE, b"");
     }
 }

@@ -168,7 +168,7 @@ fn hex_id<const N: usize>(value: &[u8]) -> Option<[u8; N]> {
         return None;
     }
     let mut id = [0u8; N];
-    for (byte, pair) in id.iter_mut().zip(value.chunks_exact(2)) {
+    for (byte, pair) in id.iter_mut().zip(value.as_chunks::<2>().0) {
         *byte = hex_digit(pair[0])? << 4 | hex_digit(pair[1])?;
     }
     id.iter().any(|byte| *byte != 0).then_some(id)

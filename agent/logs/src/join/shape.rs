@@ -78,6 +78,7 @@ fn starts_with_time(line: &[u8]) -> bool {
 
 fn start(line: &[u8]) -> Option<Start> {
     match line.first()? {
+        b'0'..=b'9' => return None,
         b'{' | b'[' if opens_json(line) => return Some(Start::Json),
         b'=' => return equals_start(line),
         b'*' if line.starts_with(b"** (") => return Some(Start::Beam),
@@ -106,7 +107,7 @@ fn start(line: &[u8]) -> Option<Start> {
     if is_php(line) {
         return Some(Start::Php);
     }
-    if is_ruby_frame(line) && line.ends_with(b")") {
+    if line.ends_with(b")") && is_ruby_frame(line) {
         return Some(Start::Ruby);
     }
     exception_type(line).map(|_| Start::Exception)

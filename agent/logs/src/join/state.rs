@@ -11,6 +11,8 @@ pub(crate) enum State {
     /// An ordinary line.
     #[default]
     Line,
+    /// A line with a time that was not looked at further; becomes another state when a line without one follows.
+    Dated,
     /// A line with this level, or (with none) one that announces more by a colon at its end: an exception may follow.
     Announced,
     /// A line that is indented itself: other indented lines do not belong to it.
@@ -109,7 +111,7 @@ impl State {
             Self::NodeSource => Self::follow_node(shape, line),
             Self::Php => is_php_line(shape, line).then_some(Self::Php),
             Self::Beam => is_beam_line(shape, line).then_some(Self::Beam),
-            Self::Indented | Self::Complete => None,
+            Self::Indented | Self::Complete | Self::Dated => None,
         }
     }
 

@@ -7,25 +7,21 @@ use crate::bytes::{is_space, run_end};
 /// Most pairs looked at.
 const MAX_PAIRS: usize = 512;
 
-/// Whether the line starts with a pair and names a message or a level; cheap.
+/// Whether the line starts with a pair; cheap.
 pub(crate) fn looks_like(line: &[u8]) -> bool {
     let key = key_end(line, 0);
-    key > 0
-        && line.get(key) == Some(&b'=')
-        && [&b"msg="[..], b"message=", b"level=", b"lvl=", b"severity="].iter().any(|key| has_key(line, key))
-}
-
-fn has_key(line: &[u8], key: &[u8]) -> bool {
-    memchr::memmem::find(line, key).is_some_and(|at| at == 0 || is_space(line[at - 1]))
+    key > 0 && line.get(key) == Some(&b'=')
 }
 
 fn key_end(line: &[u8], from: usize) -> usize {
     run_end(line, from, |byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-' | b'@' | b'/'))
 }
 
-/// Calls `field` with every pair; `None` if a token is no pair or there are fewer than two.
+/// Calls `field` with every pair; `None` if a token is no pair, there are fewer than two, or none names message or level.
 pub(crate) fn visit<'a>(line: &'a [u8], mut field: impl FnMut(&[u8], Raw<'a>)) -> Option<()> {
-    pairs(line, &mut |_, _| {})?;
+    let mut telling = false;
+    pairs(line, &mut |key, _| telling |= matches!(key, b"msg" | b"message" | b"level" | b"lvl" | b"severity"))?;
+    telling.then_some(())?;
     pairs(line, &mut field)
 }
 

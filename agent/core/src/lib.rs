@@ -7,6 +7,7 @@
 
 pub mod flow;
 pub mod model;
+pub mod pcap;
 pub mod proto;
 #[cfg(any(test, feature = "testkit"))]
 pub mod testkit;

@@ -10,6 +10,8 @@ mod segment;
 mod sink;
 mod stream;
 mod table;
+#[cfg(test)]
+mod tests;
 
 pub use pool::Pool;
 pub use segment::{Amount, Capture, Direction, Order, Segment};

@@ -27,6 +27,11 @@ pub(crate) struct Request<'a> {
 /// Methods with a value of their own (RFC 9110, RFC 5789, QUERY); they are case-sensitive.
 const METHODS: [&str; 10] = ["GET", "POST", "PUT", "DELETE", "HEAD", "OPTIONS", "PATCH", "CONNECT", "TRACE", "QUERY"];
 
+/// Whether `method` has a value of its own in `http.request.method`.
+pub(crate) fn is_known_method(method: &[u8]) -> bool {
+    METHODS.iter().any(|known| known.as_bytes() == method)
+}
+
 /// Sets the attributes of a request.
 pub(crate) fn request(exchange: &mut Exchange, request: &Request<'_>, cx: &mut Cx<'_>) {
     method(exchange, request.method);

@@ -527,16 +527,18 @@ impl Http1 {
         input.starts_segment(0) && before.is_none_or(|before| is_behind(input.mark(0).ack, before))
     }
 
-    /// Looks for a request at the start of a segment: nothing less than a whole valid head.
+    /// Looks for a request at the start of a segment: nothing less than a whole valid head with a well-known method
+    /// (the rest of a token is a token too), in segments between which the server said nothing.
     fn find_request(&mut self, input: &Input<'_>, cx: &mut Cx<'_>) -> Step {
         if self.may_resume(input) {
+            let is_one_burst = |len: usize| input.mark(len - 1).ack == input.mark(0).ack;
             match head::request(input.bytes()) {
-                Parsed::Is(head) if head.fields.bad == 0 => {
+                Parsed::Is(head) if head.fields.bad == 0 && http::is_known_method(head.line.method) && is_one_burst(head.len) => {
                     self.client.reading = Reading::Head;
                     self.client.lost_ack = None;
                     return self.request(&head, input, cx);
                 }
-                Parsed::More => return Step::More,
+                Parsed::More if is_one_burst(input.bytes().len()) => return Step::More,
                 _ => {}
             }
         }

@@ -256,6 +256,16 @@ fn a_connection_joined_midway_is_understood_from_the_next_request_on() {
 }
 
 #[test]
+fn the_rest_of_a_lost_message_is_not_the_start_of_the_next_one() {
+    let post = "POST /1 HTTP/1.1\r\nHost: h\r\nContent-Length: 10\r\n\r\n0123456789";
+    let body_at = post.len() as u64 - 10;
+    let head_lost = Talk::new().client(post).server(OK).client(get("/2")).server(OK).split(usize::try_from(body_at).unwrap());
+    assert_eq!(paths(head_lost.lose(Client, 0..1)), ["GET /2 200"]);
+    let token_lost = Talk::new().client("P").client("OST /1 HTTP/1.1\r\nHost: h\r\n\r\n").server(OK).client(get("/2")).server(OK);
+    assert_eq!(paths(token_lost.lose(Client, 0..1)), ["GET /2 200"]);
+}
+
+#[test]
 fn malformed_messages_are_counted_and_never_believed() {
     let two = "POST /p HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nhello";
     let outcome =

@@ -36,7 +36,9 @@ impl<'a> Message<'a> {
         }
         let header = header::parse(line);
         let text = &line[header.message_start..];
-        if let Some(mut message) = Self::structured(text, detail).filter(|_| header.message_start > 0) {
+        if header.message_start > 0
+            && let Some(mut message) = Self::structured(text, detail)
+        {
             message.fall_back_to(&header);
             return message;
         }

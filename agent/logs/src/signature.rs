@@ -566,6 +566,10 @@ fn http_method(value: &[u8]) -> Option<&[u8]> {
 
 /// The end of a MAC or IPv6 address: three or more groups of hexadecimal digits joined by colons.
 fn hex_groups(text: &[u8], start: usize) -> Option<usize> {
+    let window = &text[start..text.len().min(start + 5)];
+    if !window.first()?.is_ascii_hexdigit() || !window.contains(&b':') {
+        return None;
+    }
     let mut at = start;
     let mut groups = 0;
     loop {

@@ -57,7 +57,7 @@ impl<'a> Parser<'a> {
         self.times();
         if self.header.has_time {
             self.pipe_columns();
-            if self.level_column() || self.logcat() {
+            if self.second_line_level() || self.level_column() || self.logcat() {
                 self.after_level();
             } else {
                 self.program();
@@ -331,6 +331,24 @@ impl<'a> Parser<'a> {
         }
     }
 
+    /// java.util.logging: `Nov 25, 2026 3:04:05 PM a.B method`, and on the next line `INFO: message`.
+    fn second_line_level(&mut self) -> bool {
+        if !ends_in_half_day(&self.text[..self.at]) {
+            return false;
+        }
+        let rest = self.rest();
+        let window = &rest[..rest.len().min(MAX_HEADER)];
+        let Some(end) = memchr::memchr(b'\n', window) else { return false };
+        let Some(length) = level_line(&rest[end + 1..]) else { return false };
+        let start = self.at + end + 1;
+        let word = &self.text[start..start + length];
+        let Some(severity) = Severity::from_word(word) else { return false };
+        self.set_level(severity, word);
+        self.header.logger = rest[..end].split(|byte| is_space(*byte)).find(|word| !word.is_empty()).unwrap_or_default();
+        self.at = start + length + 2;
+        true
+    }
+
     /// Android's logcat: two numbers, then one letter, then the tag.
     fn logcat(&mut self) -> bool {
         let mut at = self.at;
@@ -543,6 +561,26 @@ fn group(text: &[u8], at: usize) -> Option<(usize, usize)> {
     None
 }
 
+/// Whether a time of twelve hours ends here.
+fn ends_in_half_day(time: &[u8]) -> bool {
+    let time = crate::bytes::trim_end(time);
+    time.ends_with(b" AM") || time.ends_with(b" PM")
+}
+
+/// The length of the level that a line such as `INFO: message` starts with.
+pub(crate) fn level_line(line: &[u8]) -> Option<usize> {
+    let end = run_end(line, 0, |byte| byte.is_ascii_uppercase());
+    (line[end..].starts_with(b": ") && Severity::from_word(&line[..end]).is_some()).then_some(end)
+}
+
+/// Whether a line is the first of java.util.logging's two.
+pub(crate) fn is_first_of_two(line: &[u8]) -> bool {
+    timestamp::end(line).is_some_and(|end| {
+        let names = crate::bytes::trim(&line[end..]).split(|byte| *byte == b' ').count();
+        ends_in_half_day(&line[..end]) && (1..=2).contains(&names)
+    })
+}
+
 /// Whether a word is a column of a header rather than prose: a number, an id, a dotted or all-capital name.
 fn is_column(word: &[u8], next: Option<u8>) -> bool {
     if word.is_empty() || word.len() > MAX_NAME {
@@ -677,6 +715,7 @@ mod tests {
             ("web_1  | 2026-11-25 15:04:05 ERROR boom", 17, "ERROR", "", "boom"),
             ("<11>Nov 25 15:04:05 host app[1]: broken", 17, "", "app", "broken"),
             ("[   12.345678] usb 1-1: new device", 0, "", "", "usb 1-1: new device"),
+            ("Nov 25, 2026 4:57:41 PM x.Y main\nSEVERE: failed twice", 17, "SEVERE", "x.Y", "failed twice"),
             ("search criteria matched", 0, "", "", "search criteria matched"),
             ("errors=0 and notification sent", 0, "", "", "errors=0 and notification sent"),
             ("Failed to open file", 0, "", "", "Failed to open file"),

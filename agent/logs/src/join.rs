@@ -47,6 +47,7 @@ pub struct Joiner {
     /// Empty lines that belong to the message only if a known line follows.
     blanks: u32,
     learned: Learned,
+    empty_lines: u64,
 }
 
 /// Whether this source starts its messages with a time, from all that it wrote so far.
@@ -120,13 +121,13 @@ impl Joiner {
         Some(self.state)
     }
 
-    fn push_blank(&mut self, now: UnixNanos, mut emit: impl FnMut(Joined<'_>)) {
+    fn push_blank(&mut self, now: UnixNanos, emit: impl FnMut(Joined<'_>)) {
         if self.lines > 0 && self.state.spans_blanks() {
             self.blanks += 1;
             self.last_line = now;
         } else {
-            self.flush(&mut emit);
-            emit(Joined { text: b"", time: now, lines: 1, dropped_bytes: 0 });
+            self.flush(emit);
+            self.empty_lines += 1;
         }
     }
 
@@ -156,9 +157,7 @@ impl Joiner {
         if self.lines > 0 {
             emit(Joined { text: &self.text, time: self.time, lines: self.lines, dropped_bytes: self.dropped_bytes });
         }
-        for _ in 0..std::mem::take(&mut self.blanks) {
-            emit(Joined { text: b"", time: self.last_line, lines: 1, dropped_bytes: 0 });
-        }
+        self.empty_lines += u64::from(std::mem::take(&mut self.blanks));
         self.text.clear();
         if self.text.capacity() > MAX_MESSAGE / 4 {
             self.text.shrink_to(4096);
@@ -166,6 +165,11 @@ impl Joiner {
         self.lines = 0;
         self.dropped_bytes = 0;
         self.state = State::default();
+    }
+
+    /// Empty lines between messages, which are no messages, so far.
+    pub fn empty_lines(&self) -> u64 {
+        self.empty_lines
     }
 
     /// Whether a message is open.

@@ -3,6 +3,7 @@
 
 use super::shape::{Shape, Start, exception_type, is_ruby_frame};
 use crate::bytes::{contains, run_end, trim, trim_start};
+use crate::header::{is_first_of_two, level_line};
 use crate::severity::Severity;
 
 /// What kind of message is open, and where in it we are.
@@ -13,6 +14,8 @@ pub(crate) enum State {
     Line,
     /// A line with a time that was not looked at further; becomes another state when a line without one follows.
     Dated,
+    /// The first of two lines of java.util.logging: the level follows.
+    LevelFollows,
     /// A line with this level, or (with none) one that announces more by a colon at its end: an exception may follow.
     Announced,
     /// A line that is indented itself: other indented lines do not belong to it.
@@ -66,6 +69,7 @@ impl State {
             Some(Start::Rule) => Self::Rule,
             Some(Start::Json) => json_state(0, line),
             None if shape.indented => Self::Indented,
+            None if shape.dated && is_first_of_two(line) => Self::LevelFollows,
             None if is_complete_json(line) => Self::Complete,
             None if shape.severity >= Severity::WARN => Self::Announced,
             None if !shape.severity.is_specified() && trim(line).ends_with(b":") => Self::Announced,
@@ -99,6 +103,9 @@ impl State {
             Self::Json { depth } => (!shape.dated).then(|| json_state(depth, line)),
             Self::Sanitizer | Self::ThreadSanitizer => self.follow_sanitizer(shape, line),
             Self::Rule => (shape.start == Some(Start::Sanitizer)).then(|| sanitizer_state(line)),
+            Self::LevelFollows if level_line(line).is_some() => {
+                Some(if shape.severity >= Severity::WARN { Self::Announced } else { Self::Line })
+            }
             _ if shape.header || shape.start == Some(Start::Json) => None,
             Self::Line => self.follow_indented(shape, line),
             Self::Announced => self.follow_announced(shape, line),
@@ -111,7 +118,7 @@ impl State {
             Self::NodeSource => Self::follow_node(shape, line),
             Self::Php => is_php_line(shape, line).then_some(Self::Php),
             Self::Beam => is_beam_line(shape, line).then_some(Self::Beam),
-            Self::Indented | Self::Complete | Self::Dated => None,
+            Self::Indented | Self::Complete | Self::Dated | Self::LevelFollows => None,
         }
     }
 

@@ -93,6 +93,8 @@ const REPORTS: &[(&str, &str)] = &[
 
 /// Dated lines whose report belongs to them.
 const ANNOUNCED: &[(&str, &str)] = &[
+    ("java.util.logging", "Nov 25, 2026 4:57:41 PM x.Y main\nSEVERE: failed\njava.lang.IllegalStateException: boom\n\tat A.main(A.java:2)"),
+    ("java.util.logging line", "Nov 25, 2026 4:57:41 PM x.Y main\nINFO: hello"),
     (
         "java",
         "2026-11-25 15:04:05,123 ERROR [main] a.b.C - request failed\njava.lang.IllegalStateException: boom\n\tat a.B.c(B.java:12)\nCaused by: java.io.IOException: disk\n\tat a.D.e(D.java:4)\n\t... 1 more",

@@ -235,6 +235,9 @@ impl<'a> Parser<'a> {
         let prose =
             rest[..end].iter().all(u8::is_ascii_lowercase) && !self.header.has_time && rest.get(next.wrapping_sub(2)) != Some(&b'|');
         let after = rest.get(next..)?;
+        if !after.first().is_some_and(|byte| byte.is_ascii_digit() || byte.is_ascii_uppercase()) {
+            return None;
+        }
         let dated = timestamp::has_date(after)
             || timestamp::end(after).is_some_and(|end| after.get(end) == Some(&b' ') && timestamp::has_date(&after[end + 1..]));
         (dated && !prose).then_some(self.at + next)

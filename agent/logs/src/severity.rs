@@ -48,6 +48,9 @@ impl Severity {
 
     /// The severity a whole word names, in any case; `None` for a word that names none.
     pub fn from_word(word: &[u8]) -> Option<Self> {
+        if word.len() < 3 || !word[0].is_ascii_alphabetic() {
+            return None;
+        }
         let lower = lower_case(word)?;
         let lower = lower.get(..word.len())?;
         Some(match lower {

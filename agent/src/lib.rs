@@ -13,3 +13,4 @@ pub mod pipeline;
 pub mod selection;
 pub mod selfobs;
 pub mod trace;
+pub mod view;

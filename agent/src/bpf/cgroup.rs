@@ -42,7 +42,9 @@ pub fn mounted_at(mountinfo: &str) -> Option<PathBuf> {
 
 /// Undoes the octal escapes of mountinfo.
 fn unescape(text: &str) -> String {
-    [("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\")].iter().fold(text.to_owned(), |text, (from, to)| text.replace(from, to))
+    [("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\")]
+        .iter()
+        .fold(text.to_owned(), |text, (from, to)| text.replace(from, to))
 }
 
 /// Opens the root at `configured`, else where `mountinfo` says, else by a private mount.

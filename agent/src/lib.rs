@@ -4,6 +4,7 @@
 //! The binary only parses arguments and starts a command; everything else is here so that tests reach it.
 #![cfg_attr(test, expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test"))]
 
+pub mod aggregate;
 pub mod bpf;
 pub mod commands;
 pub mod config;

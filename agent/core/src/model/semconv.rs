@@ -70,6 +70,7 @@ keys! {
     MESSAGING_OPERATION_NAME = "messaging.operation.name";
     MESSAGING_OPERATION_TYPE = "messaging.operation.type";
     MESSAGING_SYSTEM = "messaging.system";
+    NETWORK_IO_DIRECTION = "network.io.direction";
     NETWORK_LOCAL_ADDRESS = "network.local.address";
     NETWORK_LOCAL_PORT = "network.local.port";
     NETWORK_PEER_ADDRESS = "network.peer.address";
@@ -84,6 +85,8 @@ keys! {
     OS_VERSION = "os.version";
     PROCESS_EXECUTABLE_NAME = "process.executable.name";
     PROCESS_EXECUTABLE_PATH = "process.executable.path";
+    OTEL_METRIC_OVERFLOW = "otel.metric.overflow";
+    REMORA_CONNECTION_ROLE = "remora.connection.role";
     REMORA_DNS_QUESTION_TYPE = "remora.dns.question.type";
     REMORA_DNS_RESPONSE_CODE = "remora.dns.response_code";
     REMORA_HTTP_UPGRADE = "remora.http.upgrade";

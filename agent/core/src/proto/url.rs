@@ -72,6 +72,10 @@ pub(crate) fn write_authority(out: &mut String, authority: &[u8]) {
 
 /// Appends a query with the values of secret keys replaced.
 pub(crate) fn write_query(out: &mut String, query: &[u8]) {
+    let has_secret = |pair: &[u8]| memchr::memchr(b'=', pair).is_some_and(|equals| is_secret(&pair[..equals]));
+    if !query.split(|&byte| byte == b'&').any(has_secret) {
+        return write_text(out, query);
+    }
     for (i, pair) in query.split(|&byte| byte == b'&').enumerate() {
         if i > 0 {
             out.push('&');
@@ -88,6 +92,9 @@ pub(crate) fn write_query(out: &mut String, query: &[u8]) {
 
 /// Appends bytes as text; what is not UTF-8 becomes U+FFFD.
 pub(crate) fn write_text(out: &mut String, bytes: &[u8]) {
+    if let Ok(text) = std::str::from_utf8(bytes) {
+        return out.push_str(text);
+    }
     for chunk in bytes.utf8_chunks() {
         out.push_str(chunk.valid());
         if !chunk.invalid().is_empty() {

@@ -190,15 +190,12 @@ impl<'a> Fields<'a> {
             // An obsolete line fold (RFC 9112 §5.2) continues a value; none of ours may have one.
             return;
         }
-        let Some(colon) = memchr(b':', line) else {
+        let colon = line.iter().position(|&byte| !is_token_byte(byte)).filter(|&at| at > 0 && line[at] == b':');
+        let Some(colon) = colon else {
             self.bad += 1;
             return;
         };
         let (name, value) = (&line[..colon], &line[colon + 1..]);
-        if !is_token(name) {
-            self.bad += 1;
-            return;
-        }
         let is = |other: &[u8]| name.eq_ignore_ascii_case(other);
         match name.len() {
             4 if is(b"host") => self.host = self.host.or(Some(value.trim_ascii())),
@@ -267,11 +264,8 @@ const MAX_METHOD: usize = 64;
 const MAX_STATUS_LINE: usize = 8 * 1024;
 
 fn is_token(bytes: &[u8]) -> bool {
-    !bytes.is_empty() && bytes.len() <= MAX_FIELD_NAME && bytes.iter().all(|&byte| is_token_byte(byte))
+    !bytes.is_empty() && bytes.len() <= MAX_METHOD && bytes.iter().all(|&byte| is_token_byte(byte))
 }
-
-/// Longest field name that is taken for one.
-const MAX_FIELD_NAME: usize = 256;
 
 fn is_token_byte(byte: u8) -> bool {
     TOKEN[usize::from(byte)]

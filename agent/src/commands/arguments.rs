@@ -64,9 +64,21 @@ pub enum Command {
 pub struct DecodeArguments {
     /// The capture file; - for standard input
     pub file: PathBuf,
+    /// End of each connection to decode as: a capture sees one wire, so each request is printed once
+    #[arg(long, value_enum, default_value_t = ObservedEnd::Client)]
+    pub end: ObservedEnd,
     /// Export the requests to the OTLP endpoint instead of printing them
     #[arg(long)]
     pub otlp: bool,
+}
+
+/// The end of a connection that a request is told from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ObservedEnd {
+    /// The one that sends requests: CLIENT spans
+    Client,
+    /// The one that answers them: SERVER spans
+    Server,
 }
 
 /// How `check` prints.

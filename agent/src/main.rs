@@ -33,7 +33,7 @@ fn execute(arguments: Arguments) -> Result<ExitCode, CommandError> {
             commands::run::run(config)?;
         }
         Command::Check { format } => {
-            let verdict = commands::check::check(&config, Vec::new(), format, &mut output)?;
+            let verdict = commands::check::check(&config, commands::programs::probe(&config), format, &mut output)?;
             if verdict == kernel::Verdict::NoCapture {
                 return Ok(ExitCode::FAILURE);
             }

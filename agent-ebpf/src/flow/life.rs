@@ -1,6 +1,8 @@
 //! How connections begin and end, and which threads dial, listen and read.
 
-use crate::sockets::{SELF_TGID, SILENT, State, TASK, UNCLASSIFIED, announce, constant, count, find, find_or_make, mapped, set_up, totals, wide};
+use crate::sockets::{
+    SELF_TGID, SILENT, State, TASK, UNCLASSIFIED, announce, constant, count, find, find_or_make, mapped, set_up, totals, wide,
+};
 use aya_ebpf::{
     EbpfContext,
     bindings::{
@@ -12,8 +14,8 @@ use aya_ebpf::{
     macros::{btf_tracepoint, cgroup_sock_addr, sock_ops},
     programs::{BtfTracePointContext, SockAddrContext, SockOpsContext},
 };
-use remora_ebpf::wire::{Counter, IPPROTO_TCP, KIND_CLOSE, KIND_LISTEN, KIND_READ, Listen, ROLE_CLIENT, ROLE_SERVER, Read};
 use remora_ebpf::rt::task;
+use remora_ebpf::wire::{Counter, IPPROTO_TCP, KIND_CLOSE, KIND_LISTEN, KIND_READ, Listen, ROLE_CLIENT, ROLE_OWN, ROLE_SERVER, Read};
 
 const AF_INET: u32 = 2;
 /// `bpf_sock_addr.type` of a stream socket (`SOCK_STREAM`).
@@ -104,6 +106,12 @@ fn begun(ctx: &SockOpsContext, role: u8, established: bool) {
     let _ = ctx.set_cb_flags((ctx.cb_flags() | BPF_SOCK_OPS_STATE_CB_FLAG) as i32);
     let Some(state) = find_or_make(sk) else { return };
     if state.mode == SILENT {
+        // Said once, so that user space leaves the other end alone too.
+        if established {
+            state.role = ROLE_OWN;
+            ends(ctx, state);
+            announce(state, 0);
+        }
         return;
     }
     state.role = role;
@@ -157,7 +165,7 @@ fn ended(ctx: &SockOpsContext, old_state: u8) {
         return;
     }
     let Some(state) = find(sk) else { return };
-    if state.known == 0 {
+    if state.known == 0 || state.mode == SILENT {
         return;
     }
     announce(state, 0);

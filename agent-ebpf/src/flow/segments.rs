@@ -1,9 +1,11 @@
 //! `egress` and `ingress`: counts what passes a socket and copies as much of it as its policy says.
 
-use crate::sockets::{self, DECIDED, SILENT, State, TASK, UNCLASSIFIED, announce, constant, count, find_or_make, take_policy, totals, totals_due};
+use crate::sockets::{
+    self, DECIDED, SILENT, State, TASK, UNCLASSIFIED, announce, constant, count, find_or_make, take_policy, totals, totals_due,
+};
 use aya_ebpf::{
     EbpfContext,
-    bindings::{BPF_RB_NO_WAKEUP, __sk_buff, bpf_sock},
+    bindings::{__sk_buff, BPF_RB_NO_WAKEUP, bpf_sock},
     helpers::{bpf_get_socket_cookie, bpf_ktime_get_ns, bpf_sk_fullsock, bpf_skb_cgroup_id, bpf_skb_load_bytes, bpf_tcp_sock},
     macros::cgroup_skb,
     programs::SkBuffContext,
@@ -16,8 +18,8 @@ use remora_ebpf::{
     },
     wire::{
         Amount, Counter, DATAGRAM, EGRESS, FIRST_REQUEST_BYTES, FIRST_RESPONSE_BYTES, FIRST_SEGMENTS, INGRESS, IPPROTO_TCP, IPPROTO_UDP,
-        KIND_SEGMENT, KIND_TOTALS, LARGEST, ORDER_AHEAD, ORDER_NEXT, ORDER_OLD, ROLE_CLIENT, ROLE_SERVER, Segment, TAIL, TCP_FIN,
-        TCP_PSH, TCP_RST, TCP_SYN,
+        KIND_SEGMENT, KIND_TOTALS, LARGEST, ORDER_AHEAD, ORDER_NEXT, ORDER_OLD, ROLE_CLIENT, ROLE_SERVER, Segment, TAIL, TCP_FIN, TCP_PSH,
+        TCP_RST, TCP_SYN,
     },
 };
 

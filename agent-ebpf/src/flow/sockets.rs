@@ -151,7 +151,7 @@ pub(crate) fn wide(words: [u32; 4]) -> [u8; 16] {
 #[inline(always)]
 pub(crate) fn announce(state: &mut State, cgroup: u64) {
     let wanted = if cgroup == 0 { ANNOUNCED } else { ANNOUNCED | ANNOUNCED_CGROUP };
-    if state.announced & wanted == wanted || state.mode == SILENT {
+    if state.announced & wanted == wanted {
         return;
     }
     let Some(mut entry) = EVENTS.reserve::<Open>(0) else {

@@ -1,7 +1,7 @@
 //! IP and transport headers of a packet, read directly from its linear part.
 
 use crate::wire::{IPPROTO_TCP, IPPROTO_UDP};
-use aya_ebpf::{bindings::__sk_buff, programs::SkBuffContext, EbpfContext};
+use aya_ebpf::{EbpfContext, bindings::__sk_buff, programs::SkBuffContext};
 
 /// What the programs need of a packet's headers.
 #[derive(Clone, Copy)]
@@ -69,7 +69,16 @@ pub fn headers(ctx: &SkBuffContext) -> Result<Headers, Unread> {
                 let header = ip_len as u32 + ((offset >> 4) as u32) * 4;
                 let flags = *((at + 13) as *const u8);
                 let payload = total.saturating_sub(header);
-                Ok(Headers { transport, flags, source: half(0), destination: half(2), payload_at: header, payload, seq: word(4), ack: word(8) })
+                Ok(Headers {
+                    transport,
+                    flags,
+                    source: half(0),
+                    destination: half(2),
+                    payload_at: header,
+                    payload,
+                    seq: word(4),
+                    ack: word(8),
+                })
             }
             IPPROTO_UDP => {
                 if at + 8 > end {

@@ -63,6 +63,8 @@ pub const ROLE_UNKNOWN: u8 = 0;
 pub const ROLE_CLIENT: u8 = 1;
 /// `role`: the socket was accepted.
 pub const ROLE_SERVER: u8 = 2;
+/// `role`: the socket is the agent's own and is recorded no further; its other end is not to be recorded either.
+pub const ROLE_OWN: u8 = 3;
 
 /// `transport` of TCP, as IP numbers it.
 pub const IPPROTO_TCP: u8 = 6;

@@ -7,7 +7,9 @@ pub mod check;
 pub mod config;
 pub mod decode;
 pub mod join_lines;
+mod lock;
 pub mod patterns;
+pub mod programs;
 pub mod run;
 pub mod top;
 

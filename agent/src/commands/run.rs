@@ -1,13 +1,258 @@
 //! `remora run`: the agent in the foreground until SIGTERM or SIGINT.
+//!
+//! Starts the parts, wires them, waits, and stops them in the order in which data flows.
 
 use super::CommandError;
-use crate::config::Config;
+use crate::bpf::{self, Hook, HookState, Hooks, LoadOptions};
+use crate::config::{Config, ParentRule as ConfigParentRule, ReadingThread};
+use crate::entity::cgroup::Runtime as ContainerRuntime;
+use crate::entity::docker::EngineSocket;
+use crate::entity::host::{Host, Uname};
+use crate::entity::resolver;
+use crate::entity::sockets::{self, SocketTable};
+use crate::entity::table::Entities;
+use crate::pipeline::capture::{self, Closes, Parts};
+use crate::pipeline::clients::clients;
+use crate::pipeline::report::{self, Reporter};
+use crate::pipeline::{Desk, DeskSettings, Outlet, Reading};
+use crate::selfobs::Counters;
+use crate::trace::sampling::{Errors, ParentRule, Sampler};
+use crate::trace::{Limits as TraceLimits, Settings as TraceSettings, Tracer};
+use crate::view::{self, AgentFacts, CapabilityRow, Capture, Limits as ViewLimits, Listen, Token, UnixNanos, View};
+use remora_core::flow::{Flow, Limits as FlowLimits};
+use remora_core::proto;
+use remora_otlp::EncodedBatch;
+use remora_otlp::client::{ClientConfig, Exporter, ExporterConfig};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+use tokio::runtime::Runtime;
+
+/// Time for sending what is left at the end.
+const FLUSH: Duration = Duration::from_secs(10);
+/// Threads of the asynchronous runtime: exporter, view and container engines need few.
+const WORKERS: usize = 2;
 
 /// Runs the agent; returns after a clean stop.
 ///
 /// # Errors
 /// What kept it from starting, or from going on.
 pub fn run(config: Config) -> Result<(), CommandError> {
-    let _ = config;
-    Err(CommandError::NotAvailable { command: "run" })
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(WORKERS)
+        .enable_all()
+        .build()
+        .map_err(failed("start the asynchronous runtime"))?;
+    let _entered = runtime.enter();
+    let clients = clients(&config)?;
+    let endpoints = clients.iter().map(|client| (client.signal, client.url.to_string())).collect();
+    let exporter = Exporter::start(exporter_config(&config, clients), runtime.handle()).map_err(failed("set up OTLP export"))?;
+    let exporter = Arc::new(exporter);
+    let _lock = super::lock::only_agent(&config.state_dir)?;
+
+    let (captured, hooks) = bpf::load(&load_options(&config)).map_err(failed("capture"))?;
+    let host = Host::read(&config.host.root, &Uname::of_this_machine());
+    let entities = resolver::start(entity_settings(&config), host.clone());
+    let counters = Arc::new(Counters::new(proto::TABLE.iter().map(|protocol| protocol.name)));
+    let view = View::new(ViewLimits::default());
+    describe(&view, &host, &hooks);
+    let listener = serve(&config, &view, &runtime);
+    let reporter = Reporter::new(view.clone(), Arc::clone(&counters), Arc::clone(&exporter), endpoints, config.host.proc.clone());
+    runtime.spawn(report_for_ever(reporter));
+
+    let parts = Parts {
+        flow: flow(&config),
+        desk: desk(&config, entities, host, &view, &counters),
+        outlet: Box::new(ToExporter(Arc::clone(&exporter))),
+        counters,
+        view,
+        own_listener: listener,
+        existing: SocketTable::scan(&config.host.proc, &sockets::Limits::default()),
+        closes: closes(&hooks),
+        metrics_interval: config.metrics.interval,
+        captured,
+    };
+    let stop = Arc::new(AtomicBool::new(false));
+    let thread = start(parts, Arc::clone(&stop))?;
+    let signal = runtime.block_on(stop_signal())?;
+    tracing::info!(signal, "stopping: sending what is left");
+    stop.store(true, Ordering::Relaxed);
+    if thread.join().is_err() {
+        tracing::error!("the capture thread panicked; what it held is lost");
+    }
+    runtime.block_on(exporter.shutdown(FLUSH));
+    Ok(())
+}
+
+fn failed<E: std::error::Error + Send + Sync + 'static>(doing: &'static str) -> impl FnOnce(E) -> CommandError {
+    move |source| CommandError::Failed { doing, source: Box::new(source) }
+}
+
+fn exporter_config(config: &Config, clients: Vec<ClientConfig>) -> ExporterConfig {
+    ExporterConfig { queue_bytes: usize::try_from(config.otlp.queue_bytes).unwrap_or(usize::MAX), ..ExporterConfig::new(clients) }
+}
+
+/// How the programs are loaded, from configuration and the running kernel.
+pub(super) fn load_options(config: &Config) -> LoadOptions {
+    let read = |path: std::path::PathBuf| std::fs::read(path).ok();
+    let mountinfo = read(config.host.proc.join("self/mountinfo")).unwrap_or_default();
+    LoadOptions {
+        ring_bytes: u32::try_from(config.capture.ring_bytes).unwrap_or(u32::MAX >> 1),
+        cgroup_root: config.capture.cgroup_root.clone(),
+        self_pid: std::process::id(),
+        reading_thread: config.capture.reading_thread != ReadingThread::Off,
+        mountinfo: String::from_utf8_lossy(&mountinfo).into_owned(),
+        kernel_btf: read(config.host.sys.join("kernel/btf/vmlinux")),
+    }
+}
+
+fn entity_settings(config: &Config) -> resolver::Settings {
+    let engine = |runtime, path: &std::path::Path| EngineSocket { runtime, path: path.to_path_buf() };
+    let mountinfo = std::fs::read_to_string(config.host.proc.join("self/mountinfo")).unwrap_or_default();
+    resolver::Settings {
+        proc_root: config.host.proc.clone(),
+        cgroup2: config.capture.cgroup_root.clone().or_else(|| bpf::mounted_at(&mountinfo)),
+        engines: vec![
+            engine(ContainerRuntime::Docker, &config.entity.docker_socket),
+            engine(ContainerRuntime::Podman, &config.entity.podman_socket),
+        ],
+        engine_timeout: config.entity.timeout,
+        ..resolver::Settings::default()
+    }
+}
+
+fn flow(config: &Config) -> Flow {
+    let limits = FlowLimits {
+        connections: usize::try_from(config.capture.max_connections).unwrap_or(usize::MAX),
+        answer: config.http.timeout,
+        ..FlowLimits::default()
+    };
+    let options = proto::Options {
+        raw_text: config.query.raw_text,
+        text_limit: usize::try_from(config.query.text_bytes).unwrap_or(usize::MAX),
+        ..proto::Options::default()
+    };
+    Flow::new(limits, options)
+}
+
+fn desk(config: &Config, entities: Entities, host: Host, view: &View, counters: &Arc<Counters>) -> Desk {
+    let sampler = &config.traces.sampler;
+    let parent = match sampler.parent {
+        ConfigParentRule::Follow => ParentRule::Follow,
+        ConfigParentRule::Ignore => ParentRule::Ignore,
+    };
+    let clock = Reading::now();
+    let settings = TraceSettings {
+        sampler: Sampler::new(parent, sampler.ratio, Errors::default()),
+        instrumented: config.instrumented_networks.clone(),
+        seed: clock.unix_nanos ^ u64::from(std::process::id()) << 32,
+    };
+    let settings = DeskSettings {
+        entities,
+        host,
+        tracer: Tracer::new(settings, TraceLimits::default()),
+        view: view.clone(),
+        counters: Arc::clone(counters),
+        selection: config.selection.clone(),
+        batch: usize::try_from(config.traces.batch_size).unwrap_or(usize::MAX),
+        delay: config.traces.batch_delay,
+    };
+    Desk::new(settings, clock)
+}
+
+/// Tells the view what works.
+fn describe(view: &View, host: &Host, hooks: &Hooks) {
+    view.agent(AgentFacts {
+        version: env!("CARGO_PKG_VERSION").into(),
+        host: host.name.clone(),
+        kernel: host.kernel.clone(),
+        started: UnixNanos::now(),
+    });
+    view.capabilities(hooks.hooks.iter().map(capability).collect());
+    view.capture(Capture::Attached { since: UnixNanos::now() });
+    for Hook { name, gives, state } in &hooks.hooks {
+        if let HookState::Off(reason) = state {
+            tracing::warn!(hook = name, reason, "not seen: {gives}");
+        }
+    }
+    tracing::info!(root = ?hooks.root, sender = ?hooks.sender, "capture attached");
+}
+
+fn capability(hook: &Hook) -> CapabilityRow {
+    let off = match &hook.state {
+        HookState::Attached => None,
+        HookState::Off(reason) => Some(reason.clone()),
+    };
+    CapabilityRow { name: hook.gives.to_owned(), off }
+}
+
+/// Whether the kernel side tells of closes.
+fn closes(hooks: &Hooks) -> Closes {
+    let told = hooks.hooks.iter().any(|hook| hook.name == "life" && hook.state == HookState::Attached);
+    if told { Closes::Told } else { Closes::Inferred }
+}
+
+/// Serves the view, if it can; the agent goes on without it.
+fn serve(config: &Config, view: &View, runtime: &Runtime) -> Option<SocketAddr> {
+    if !config.view.enabled {
+        return None;
+    }
+    let token = config.view.token.as_ref().and_then(|token| Token::new(token.reveal()));
+    match runtime.block_on(view::bind(Listen { address: config.view.listen, token })) {
+        Ok(bound) => {
+            let address = bound.address();
+            println!("Remora: live view at http://{address}/");
+            let view = view.clone();
+            runtime.spawn(async move {
+                if let Err(error) = bound.serve(view, std::future::pending()).await {
+                    tracing::error!(%error, "live view");
+                }
+            });
+            Some(address)
+        }
+        Err(error) => {
+            tracing::warn!("{error}");
+            None
+        }
+    }
+}
+
+async fn report_for_ever(mut reporter: Reporter) {
+    let mut ticks = tokio::time::interval(report::INTERVAL);
+    loop {
+        ticks.tick().await;
+        reporter.report(UnixNanos::now());
+    }
+}
+
+fn start(parts: Parts, stop: Arc<AtomicBool>) -> Result<std::thread::JoinHandle<()>, CommandError> {
+    let work = move || capture::run(parts, &stop);
+    std::thread::Builder::new()
+        .name("capture".into())
+        .spawn(work)
+        .map_err(|source| CommandError::Io { doing: "start the capture thread".into(), source })
+}
+
+/// Waits for SIGTERM or SIGINT.
+async fn stop_signal() -> Result<&'static str, CommandError> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let catch = |kind| signal(kind).map_err(|source| CommandError::Io { doing: "catch signals".into(), source });
+    let (mut term, mut int) = (catch(SignalKind::terminate())?, catch(SignalKind::interrupt())?);
+    Ok(tokio::select! {
+        _ = term.recv() => "SIGTERM",
+        _ = int.recv() => "SIGINT",
+    })
+}
+
+/// Batches to the OTLP exporter, which counts what it cannot take.
+struct ToExporter(Arc<Exporter>);
+
+impl Outlet for ToExporter {
+    fn submit(&self, batch: EncodedBatch) {
+        // Counted by the exporter, by reason.
+        if let Err(error) = self.0.submit(batch) {
+            tracing::debug!(%error, "batch dropped");
+        }
+    }
 }

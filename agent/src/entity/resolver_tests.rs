@@ -110,7 +110,7 @@ async fn a_pid_that_was_given_away_is_somebody_else() {
     assert_eq!(known(&entities, &new).await.service.name, "wget");
     // The first one is gone now, and its pid must not make it the second.
     let late = known(&entities, &old).await;
-    assert_eq!((late.kind, late.service.name.as_str()), (EntityKind::Unknown, "unknown_service:curl"));
+    assert_eq!((late.kind, late.service.name.as_str()), (EntityKind::Unknown, "curl"));
     assert_eq!(entities.counters().get(Reason::ProcessGone), 1);
 }
 
@@ -126,7 +126,7 @@ async fn a_process_that_was_gone_too_soon_is_named_by_its_cgroup() {
     let entity = known(&entities, &gone).await;
     assert_eq!((entity.kind, entity.resource.str(semconv::CONTAINER_ID)), (EntityKind::Container, Some(ID)));
     let stranger = known(&entities, &Who { comm: Some("sleep".into()), cgroup: Some(CgroupId(1)), ..who(78) }).await;
-    assert_eq!((stranger.kind, stranger.service.name.as_str()), (EntityKind::Unknown, "unknown_service:sleep"));
+    assert_eq!((stranger.kind, stranger.service.name.as_str()), (EntityKind::Unknown, "sleep"));
     assert_eq!((entities.counters().get(Reason::ProcessGone), entities.counters().get(Reason::Unknown)), (2, 1));
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Order (first that is there): what the process declares · the OpenTelemetry rules for Kubernetes · Compose service ·
 //! Swarm service · container name · unit · the program that an interpreter runs · the executable ·
-//! `unknown_service`, which says that it is a fallback. Pure.
+//! `comm` · `unknown_service`, which says that it is a fallback. Pure.
 
 use super::cgroup::{Manager, Placement, Runtime, UnitRef};
 use super::container::{Container, Kubernetes};
@@ -58,12 +58,9 @@ fn name(evidence: &Evidence<'_>, kubernetes: Option<&Kubernetes<'_>>) -> String 
     let declared = evidence.declared.service_name.as_deref();
     let of_container = || evidence.container.and_then(|container| container_name(container, kubernetes));
     let found = declared.or_else(of_container).or_else(|| named_placement(evidence.placement)).or(evidence.program);
-    match (found, evidence.comm) {
-        (Some(name), _) => name.to_owned(),
-        // Specification of resource SDK: the fallback is unknown_service, with the executable where that is known.
-        (None, Some(comm)) => format!("unknown_service:{comm}"),
-        (None, None) => "unknown_service".to_owned(),
-    }
+    // A process that was gone before it was read is known by its comm, which is the executable's name but for its length:
+    // the same `curl` must not be two services depending on how long it lives. Else the Resource SDK's own fallback.
+    found.or(evidence.comm).unwrap_or("unknown_service").to_owned()
 }
 
 fn container_name<'a>(container: &'a Container, kubernetes: Option<&Kubernetes<'a>>) -> Option<&'a str> {
@@ -246,6 +243,6 @@ mod tests {
         // The id of a container that no runtime described is no name.
         assert_eq!(show(&format!("/docker/{ID}"), None, &none, Some("nginx")), "-/nginx - ID");
         assert_eq!(show("/", None, &none, Some("server")), "-/server - H/usr/bin/x");
-        assert_eq!(show("/", None, &none, None), "-/unknown_service:comm - H/usr/bin/x");
+        assert_eq!(show("/", None, &none, None), "-/comm - H/usr/bin/x");
     }
 }

@@ -1,3 +1,19 @@
-//! From what was observed to what leaves the process.
+//! Where everything meets: capture in, telemetry out.
+//!
+//! One plain thread ([`capture`]) drains the ring buffer and drives flow, tracing and aggregation; [`desk`] gives every
+//! finished exchange its owner and hands it on as span, metric and row of the live view. Nothing here waits for a
+//! network, a file or a container runtime, and nothing that was accepted is dropped without being counted.
 
+pub mod capture;
 pub mod clients;
+mod clock;
+mod desk;
+mod identity;
+mod peers;
+pub mod report;
+mod spans;
+mod translate;
+
+pub use clock::Reading;
+pub use desk::{Desk, DeskSettings};
+pub use spans::Outlet;

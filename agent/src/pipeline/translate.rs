@@ -46,6 +46,15 @@ pub(super) fn connection(open: &wire::Open) -> ConnInfo {
     }
 }
 
+/// Id of a socket's talk with one peer: a datagram socket may have many.
+pub(super) fn datagram_id(info: &ConnInfo) -> ConnId {
+    use std::hash::{Hash, Hasher};
+    let mut hasher = rustc_hash::FxHasher::default();
+    (info.id, info.local, info.remote).hash(&mut hasher);
+    // Cookies of the kernel are small numbers: the upper bit keeps the two kinds apart.
+    ConnId(hasher.finish() | 1 << 63)
+}
+
 /// Adds what a later record of the same connection knows and `known` does not.
 pub(super) fn complete(known: &mut ConnInfo, later: ConnInfo) {
     let ConnInfo { role, owner, cgroup, dialed, id: _, transport: _, local: _, remote: _, opened: _, midway: _ } = later;

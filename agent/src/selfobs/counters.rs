@@ -37,6 +37,10 @@ slots! {
         BadRecord = ("capture", "bad_record"),
         /// A socket whose state the kernel refused to keep.
         NoStorage = ("capture", "no_storage"),
+        /// A packet whose headers the kernel side could not read.
+        BadHeaders = ("capture", "unread_headers"),
+        /// Data on the third segment of a handshake, which no socket owns yet.
+        OnListener = ("capture", "data_on_listener"),
         /// A connection beyond the limit.
         TooManyConnections = ("capture", "connection_limit"),
         /// An identity that could not be found out before export.

@@ -461,6 +461,11 @@ impl Connection {
         matches!(self.state, State::Opaque)
     }
 
+    /// Whether both directions have sent their FIN.
+    pub(super) fn both_finished(&self) -> bool {
+        self.lanes.iter().all(|lane| lane.fin)
+    }
+
     pub(super) fn is_tcp(&self) -> bool {
         self.info.transport == Transport::Tcp
     }

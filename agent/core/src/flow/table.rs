@@ -107,9 +107,10 @@ impl Flow {
         );
     }
 
-    /// `direction` has sent its FIN.
-    pub fn fin(&mut self, id: ConnId, direction: Direction, at: Mono, sink: &mut dyn Sink) {
+    /// `direction` has sent its FIN. Returns whether both have now.
+    pub fn fin(&mut self, id: ConnId, direction: Direction, at: Mono, sink: &mut dyn Sink) -> bool {
         self.with(id, sink, |connection, tools| connection.fin(direction, at, tools));
+        self.connections.get(&id).is_some_and(Connection::both_finished)
     }
 
     /// The connection is over. Gives back what was known of it.

@@ -1,0 +1,315 @@
+//! The capture thread: records out of the ring buffer, through flow and desk, batches and policies out.
+//!
+//! It sleeps between drains instead of being woken: a wake-up per record would cost the observed processes more than
+//! everything else together. It must never wait for anything but that sleep.
+
+use super::clock::Reading;
+use super::desk::Desk;
+use super::spans::Outlet;
+use super::translate;
+use crate::bpf::Captured;
+use crate::entity::sockets::{SocketState, SocketTable};
+use crate::selfobs::{Counters, Event, Loss};
+use crate::view::{ConnectionRow, Direction as Shown, UnixNanos, View};
+use remora_core::flow::{Direction, Flow};
+use remora_core::model::{Close, ConnId, ConnInfo, Mono, Owner, Role, Task, Transport};
+use remora_ebpf::wire::{self, Counter, Malformed, Policy, Record};
+use std::collections::HashSet;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+/// Sleep while little comes.
+const IDLE: Duration = Duration::from_millis(10);
+/// Sleep while much comes.
+const BUSY: Duration = Duration::from_millis(1);
+/// Records of one drain above which much comes.
+const MUCH: usize = 256;
+/// Most records of one drain: the rest waits for the next, after policies were written.
+const DRAIN: usize = 16_384;
+/// Between ticks of the flow.
+const TICK: Duration = Duration::from_secs(1);
+/// Between readings of both clocks.
+const CLOCK: Duration = Duration::from_secs(10);
+/// Most own sockets that are remembered.
+const OWN_SOCKETS: usize = 1024;
+
+/// Whether the kernel side tells of closes, or they are inferred from FIN and RST.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Closes {
+    /// It tells.
+    Told,
+    /// The hook that would is off.
+    Inferred,
+}
+
+/// What the capture thread needs.
+pub struct Parts {
+    /// The attached programs.
+    pub captured: Captured,
+    /// The connections.
+    pub flow: Flow,
+    /// Where exchanges go.
+    pub desk: Desk,
+    /// Where batches go.
+    pub outlet: Box<dyn Outlet>,
+    /// The agent's counters.
+    pub counters: Arc<Counters>,
+    /// Live view.
+    pub view: View,
+    /// Where the agent itself listens.
+    pub own_listener: Option<SocketAddr>,
+    /// Sockets that existed before the programs were attached.
+    pub existing: SocketTable,
+    /// How closes are known.
+    pub closes: Closes,
+    /// Between exports of metrics.
+    pub metrics_interval: Duration,
+}
+
+/// Runs until `stop` is set, then finishes what is open and submits it.
+pub fn run(parts: Parts, stop: &AtomicBool) {
+    let Parts { mut captured, flow, desk, outlet, counters, view, own_listener, existing, closes, metrics_interval } = parts;
+    let listening =
+        existing.iter().filter(|(socket, _)| socket.state == SocketState::Listening).map(|(socket, _)| socket.local.port()).collect();
+    let clock = Reading::now();
+    let mut state = State {
+        flow,
+        desk,
+        counters,
+        view,
+        own_listener,
+        existing,
+        closes,
+        listening,
+        own: HashSet::new(),
+        datagram: None,
+        forget: Vec::new(),
+        now: clock.mono,
+    };
+    let (mut clock, mut ticked, mut exported) = (clock, clock.mono, clock.mono);
+    loop {
+        let stopping = stop.load(Ordering::Relaxed);
+        let n = captured.drain(DRAIN, |record| state.record(record));
+        state.now = Reading::now().mono;
+        if clock.is_older_than(CLOCK, state.now) {
+            clock = Reading::now();
+        }
+        state.desk.set_time(clock, state.now);
+        if state.now.since(ticked) >= TICK || stopping {
+            ticked = state.now;
+            state.tick(&captured);
+        }
+        let policies: Vec<(u64, Policy)> = state.desk.take_policies().collect();
+        if let Err(error) = captured.set_policies(policies) {
+            tracing::debug!(%error, "policy map full");
+            state.counters.lost(Loss::MapFull, 1);
+        }
+        state.forget.drain(..).for_each(|cookie| captured.forget_policy(cookie));
+        state.desk.turn().into_iter().for_each(|batch| outlet.submit(batch));
+        if state.now.since(exported) >= metrics_interval || stopping {
+            exported = state.now;
+        }
+        if stopping && n < DRAIN {
+            break;
+        }
+        if n < DRAIN {
+            std::thread::sleep(if n > MUCH { BUSY } else { IDLE });
+        }
+    }
+    state.flow.finish(state.now, &mut state.desk);
+    state.desk.finish().into_iter().for_each(|batch| outlet.submit(batch));
+}
+
+struct State {
+    flow: Flow,
+    desk: Desk,
+    counters: Arc<Counters>,
+    view: View,
+    own_listener: Option<SocketAddr>,
+    existing: SocketTable,
+    closes: Closes,
+    listening: HashSet<u16>,
+    /// Ends of the agent's own connections, as their other ends see them.
+    own: HashSet<(SocketAddr, SocketAddr)>,
+    /// Peer of the datagram whose bytes come next.
+    datagram: Option<(u64, ConnId)>,
+    /// Connections that ended: their policies are of no use.
+    forget: Vec<u64>,
+    now: Mono,
+}
+
+impl State {
+    fn record(&mut self, record: Result<Record<'_>, Malformed>) {
+        self.counters.count(Event::Records, 1);
+        match record {
+            Ok(Record::Segment(head, data)) => self.segment(&head, data),
+            Ok(Record::Open(open)) => self.open(&open),
+            Ok(Record::Read(read)) => {
+                if let Some(task) = translate::reader(&read) {
+                    self.owner(ConnId(read.cookie), task);
+                    self.desk.read(ConnId(read.cookie), task, Mono(read.time));
+                }
+            }
+            Ok(Record::Totals(totals)) => self.totals(&totals, None),
+            Ok(Record::Close(totals)) => self.close(&totals),
+            Ok(Record::Listen(listen)) => {
+                self.listening.insert(listen.port);
+            }
+            Err(malformed) => {
+                tracing::debug!(%malformed, "record skipped");
+                self.counters.lost(Loss::BadRecord, 1);
+            }
+        }
+    }
+
+    fn open(&mut self, open: &wire::Open) {
+        let mut info = translate::connection(open);
+        if open.role == wire::ROLE_OWN {
+            if self.own.len() < OWN_SOCKETS {
+                self.own.insert((info.remote, info.local));
+            }
+            return;
+        }
+        if info.transport == Transport::Udp {
+            info.id = translate::datagram_id(&info);
+            self.datagram = Some((open.cookie, info.id));
+        }
+        if self.is_own(&info) {
+            self.desk.ignore(info.id);
+            return;
+        }
+        if info.midway {
+            self.recall(&mut info);
+        }
+        if self.flow.info(info.id).is_some() {
+            self.flow.update(info.id, |known| translate::complete(known, info.clone()));
+        } else {
+            self.counters.count(Event::Connections, 1);
+            self.flow.open(info.clone(), &mut self.desk);
+        }
+        if let Some(info) = self.flow.info(info.id) {
+            self.desk.note(info);
+            if info.transport == Transport::Tcp {
+                self.view.connection(row(info, self.flow.protocol(info.id), &self.desk, None, None));
+            }
+        }
+    }
+
+    /// The agent's own view, and the other ends of its own connections.
+    fn is_own(&self, info: &ConnInfo) -> bool {
+        let served = self
+            .own_listener
+            .is_some_and(|own| own.port() == info.local.port() && (own.ip() == info.local.ip() || own.ip().is_unspecified()));
+        let asked = self.own_listener.is_some_and(|own| own.port() == info.remote.port() && own.ip() == info.remote.ip());
+        served || asked || self.own.contains(&(info.local, info.remote))
+    }
+
+    /// Owner and role of a connection that existed before the programs were attached.
+    fn recall(&self, info: &mut ConnInfo) {
+        if info.owner.is_none()
+            && let Some(pid) = self.existing.find(info.local, info.remote, None).and_then(|socket| self.existing.owner(socket.inode))
+        {
+            info.owner = Some(Owner { pid, comm: String::new() });
+        }
+        if info.role.is_none() && info.transport == Transport::Tcp {
+            let (serves, asks) = (self.listening.contains(&info.local.port()), self.listening.contains(&info.remote.port()));
+            info.role = match (serves, asks) {
+                (true, false) => Some(Role::Server),
+                (false, true) => Some(Role::Client),
+                _ => None,
+            };
+        }
+    }
+
+    fn owner(&mut self, id: ConnId, task: Task) {
+        if self.flow.info(id).is_some_and(|info| info.owner.is_none()) {
+            self.flow.update(id, |info| info.owner = Some(Owner { pid: task.pid, comm: String::new() }));
+            if let Some(info) = self.flow.info(id) {
+                self.desk.note(info);
+            }
+        }
+    }
+
+    fn segment(&mut self, head: &wire::Segment, data: &[u8]) {
+        let id = match self.datagram {
+            Some((cookie, id)) if cookie == head.cookie => id,
+            _ => ConnId(head.cookie),
+        };
+        self.counters.count(Event::PayloadBytes, data.len() as u64);
+        let segment = translate::segment(head, data);
+        if let Some(task) = segment.task {
+            self.owner(id, task);
+        }
+        if head.len > 0 {
+            self.flow.segment(id, &segment, &mut self.desk);
+        }
+        let finished = head.flags & wire::TCP_FIN != 0 && self.flow.fin(id, segment.direction, segment.time, &mut self.desk);
+        if self.closes == Closes::Inferred {
+            let how = match (head.flags & wire::TCP_RST != 0, segment.direction) {
+                (true, Direction::Ingress) => Close::ResetByRemote,
+                (true, Direction::Egress) => Close::ResetByLocal,
+                (false, _) if finished => Close::Fin,
+                _ => return,
+            };
+            self.end(id, how, segment.time);
+        }
+    }
+
+    fn totals(&mut self, totals: &wire::Totals, closed: Option<Mono>) {
+        let Some(info) = self.flow.info(ConnId(totals.cookie)) else { return };
+        self.view.connection(row(info, self.flow.protocol(info.id), &self.desk, Some(totals), closed));
+    }
+
+    fn close(&mut self, totals: &wire::Totals) {
+        let (id, at) = (ConnId(totals.cookie), Mono(totals.time));
+        self.totals(totals, Some(at));
+        let Some(info) = self.end(id, translate::close(totals), at) else { return };
+        if let Some(error) = translate::connect_failure(totals, info.opened) {
+            self.desk.connect_failed(&info, error, at);
+        }
+    }
+
+    fn end(&mut self, id: ConnId, how: Close, at: Mono) -> Option<ConnInfo> {
+        let info = self.flow.close(id, how, at, &mut self.desk);
+        self.forget.push(id.0);
+        if let Some(info) = &info {
+            self.desk.closed(info, at);
+        }
+        info
+    }
+
+    fn tick(&mut self, captured: &Captured) {
+        self.flow.tick(self.now, &mut self.desk);
+        self.desk.tick();
+        self.counters.set_lost(Loss::RingFull, captured.counter(Counter::RingFull));
+        self.counters.set_lost(Loss::NoStorage, captured.counter(Counter::NoStorage));
+        self.counters.set_lost(Loss::BadHeaders, captured.counter(Counter::Unparsed));
+        self.counters.set_lost(Loss::OnListener, captured.counter(Counter::OnListener));
+    }
+}
+
+/// A connection as the live view shows it.
+fn row(info: &ConnInfo, protocol: Option<&'static str>, desk: &Desk, totals: Option<&wire::Totals>, closed: Option<Mono>) -> ConnectionRow {
+    let (service, peer_service) = desk.services_of(info);
+    ConnectionRow {
+        id: info.id,
+        transport: info.transport,
+        direction: info.role.map(|role| match role {
+            Role::Server => Shown::Served,
+            Role::Client => Shown::Called,
+        }),
+        local: info.local,
+        remote: info.remote,
+        service,
+        peer_service,
+        protocol,
+        opened: UnixNanos(desk.unix(info.opened)),
+        closed: closed.map(|at| UnixNanos(desk.unix(at))),
+        sent_bytes: totals.map_or(0, |totals| totals.bytes_sent),
+        received_bytes: totals.map_or(0, |totals| totals.bytes_received),
+        retransmits: totals.map_or(0, |totals| u64::from(totals.retransmits)),
+        rtt: totals.filter(|totals| totals.srtt_us > 0).map(|totals| Duration::from_micros(u64::from(totals.srtt_us))),
+    }
+}

@@ -1,0 +1,346 @@
+//! Gives each finished exchange its owner and hands it on: to the aggregates, to its span, to the live view.
+//!
+//! It is the [`Sink`] of the flow and runs on the capture thread: it never waits. An exchange whose owner is not known yet
+//! is kept for a moment; every exchange that was announced leaves exactly once.
+
+use super::clock::Reading;
+use super::identity::{Identity, identify, nobody, process};
+use super::peers::{self, Peers};
+use super::spans::{Flush, SpanBuffer};
+use super::translate;
+use crate::entity::host::Host;
+use crate::entity::table::{Entities, Entity};
+use crate::selection::{Fact, Facts, Selection, Verdict};
+use crate::selfobs::{Counters, Event, Loss as Lost};
+use crate::trace::span::{self, Peer, SpanData, UnixOffset};
+use crate::trace::{SpanContext, Tracer};
+use crate::view::{self, Call, Listing, RequestRow, UnixNanos, View};
+use remora_core::flow::{Amount, Loss, Sink};
+use remora_core::model::{ConnId, ConnInfo, Exchange, Mono, Task, semconv};
+use remora_ebpf::wire::Policy;
+use remora_otlp::EncodedBatch;
+use rustc_hash::FxHashMap;
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Most exchanges that wait for their owner.
+const WAITING: usize = 20_000;
+/// How long an exchange waits for its owner.
+const PATIENCE: Duration = Duration::from_millis(1_000);
+/// `user_agent.original` of the agent's own export begins so; what carries it is never reported.
+pub const OWN_USER_AGENT: &str = "Remora/";
+
+/// What the desk works with.
+pub struct DeskSettings {
+    /// Who is who.
+    pub entities: Entities,
+    /// The machine.
+    pub host: Host,
+    /// Places of spans.
+    pub tracer: Tracer,
+    /// Live view.
+    pub view: View,
+    /// The agent's own counters.
+    pub counters: Arc<Counters>,
+    /// What the user wants observed.
+    pub selection: Selection,
+    /// Spans in a batch.
+    pub batch: usize,
+    /// Longest time that a span waits for its batch.
+    pub delay: Duration,
+}
+
+struct Waiting {
+    conn: ConnInfo,
+    exchange: Box<Exchange>,
+    context: SpanContext,
+    until: Mono,
+}
+
+/// See the module.
+pub struct Desk {
+    entities: Entities,
+    nobody: Arc<Entity>,
+    tracer: Tracer,
+    view: View,
+    counters: Arc<Counters>,
+    selection: Selection,
+    peers: Peers,
+    spans: SpanBuffer,
+    waiting: VecDeque<Waiting>,
+    waiting_generation: u64,
+    policies: FxHashMap<u64, Policy>,
+    services: FxHashMap<crate::entity::table::EntityId, Arc<str>>,
+    clock: Reading,
+    now: Mono,
+    name: String,
+}
+
+impl Desk {
+    /// An empty desk.
+    #[must_use]
+    pub fn new(settings: DeskSettings, clock: Reading) -> Self {
+        let DeskSettings { entities, host, tracer, view, counters, selection, batch, delay } = settings;
+        Self {
+            nobody: nobody(&host),
+            entities,
+            tracer,
+            view,
+            counters,
+            selection,
+            peers: Peers::default(),
+            spans: SpanBuffer::new(batch, delay),
+            waiting: VecDeque::new(),
+            waiting_generation: 0,
+            policies: FxHashMap::default(),
+            services: FxHashMap::default(),
+            now: clock.mono,
+            clock,
+            name: String::new(),
+        }
+    }
+
+    /// Sets the time of what follows.
+    pub fn set_time(&mut self, clock: Reading, now: Mono) {
+        (self.clock, self.now) = (clock, now);
+    }
+
+    /// A thread read what a connection had received.
+    pub fn read(&mut self, conn: ConnId, task: Task, at: Mono) {
+        self.tracer.read(conn, task, at);
+    }
+
+    /// Policies that were asked for since the last call.
+    pub fn take_policies(&mut self) -> impl Iterator<Item = (u64, Policy)> + '_ {
+        self.policies.drain()
+    }
+
+    /// Looks again at the exchanges that wait, and gives the batches that are due. Once per drain of the ring.
+    pub fn turn(&mut self) -> Vec<EncodedBatch> {
+        self.look_again();
+        self.spans.flush(self.now, Flush::Due)
+    }
+
+    /// Lets go of everything, known or not: the agent stops.
+    pub fn finish(&mut self) -> Vec<EncodedBatch> {
+        while let Some(waiting) = self.waiting.pop_front() {
+            self.settle(waiting);
+        }
+        self.spans.flush(self.now, Flush::All)
+    }
+
+    /// A connection, or what is new of it. Its owner is looked up at once: a short-lived process may be gone when its
+    /// first exchange is over.
+    pub fn note(&mut self, conn: &ConnInfo) {
+        self.peers.note(conn);
+        identify(&self.entities, conn, conn.owner.as_ref().map(|owner| owner.pid));
+    }
+
+    /// A connection is over.
+    pub fn closed(&mut self, conn: &ConnInfo, at: Mono) {
+        self.peers.close(conn, at);
+    }
+
+    /// Nothing of a connection is wanted, ever.
+    pub fn ignore(&mut self, conn: ConnId) {
+        self.capture(conn, Amount::Nothing, Amount::Nothing);
+    }
+
+    /// Wall-clock time of `at`, in nanoseconds since the Unix epoch.
+    #[must_use]
+    pub fn unix(&self, at: Mono) -> u64 {
+        self.clock.unix(at)
+    }
+
+    /// Services of both ends of a connection, as far as known.
+    #[must_use]
+    pub fn services_of(&self, conn: &ConnInfo) -> (Option<Arc<str>>, Option<Arc<str>>) {
+        let name = |entity: Arc<Entity>| Arc::from(entity.service.name.as_str());
+        let own = conn.owner.as_ref().and_then(|owner| self.entities.known(owner.pid));
+        (own.map(name), peers::entity(&self.peers, &self.entities, conn).map(name))
+    }
+
+    /// Forgets what is too old. Once a second.
+    pub fn tick(&mut self) {
+        self.peers.tick(self.now);
+    }
+
+    /// A connect that failed becomes an error span of its own.
+    pub fn connect_failed(&mut self, conn: &ConnInfo, error: &str, end: Mono) {
+        let exchange = Box::new(span::failed_connect(remora_core::model::ExchangeId(0), conn, None, error, end));
+        let context = self.tracer.finish(conn, &exchange);
+        self.route(conn, exchange, context);
+    }
+
+    fn look_again(&mut self) {
+        let generation = self.entities.generation();
+        let expired = self.waiting.front().is_some_and(|first| first.until <= self.now);
+        if self.waiting.is_empty() || (generation == self.waiting_generation && !expired) {
+            return;
+        }
+        self.waiting_generation = generation;
+        for _ in 0..self.waiting.len() {
+            let Some(waiting) = self.waiting.pop_front() else { break };
+            let pid = process(&waiting.conn, &waiting.exchange);
+            match identify(&self.entities, &waiting.conn, pid) {
+                Identity::Known(entity) => drop(self.deliver(&waiting.conn, waiting.exchange, waiting.context, &entity)),
+                _ if waiting.until <= self.now => self.settle(waiting),
+                _ => self.waiting.push_back(waiting),
+            }
+        }
+    }
+
+    /// Delivers an exchange whose owner will not be known.
+    fn settle(&mut self, waiting: Waiting) {
+        self.counters.lost(Lost::Unresolved, 1);
+        let pid = process(&waiting.conn, &waiting.exchange);
+        let entity = match identify(&self.entities, &waiting.conn, pid) {
+            Identity::Known(entity) => entity,
+            _ => Arc::clone(&self.nobody),
+        };
+        self.deliver(&waiting.conn, waiting.exchange, waiting.context, &entity);
+    }
+
+    /// Delivers an exchange, or keeps it until its owner is known.
+    fn route(&mut self, conn: &ConnInfo, exchange: Box<Exchange>, context: SpanContext) -> Option<Box<Exchange>> {
+        if is_own_export(&exchange) {
+            return Some(exchange);
+        }
+        if let Identity::Known(entity) = identify(&self.entities, conn, process(conn, &exchange)) {
+            return self.deliver(conn, exchange, context, &entity);
+        }
+        let waiting = Waiting { conn: conn.clone(), exchange, context, until: self.now.after(PATIENCE) };
+        if self.waiting.len() >= WAITING {
+            self.settle(waiting);
+        } else {
+            self.waiting.push_back(waiting);
+        }
+        None
+    }
+
+    fn deliver(
+        &mut self,
+        conn: &ConnInfo,
+        mut exchange: Box<Exchange>,
+        context: SpanContext,
+        entity: &Arc<Entity>,
+    ) -> Option<Box<Exchange>> {
+        if !self.selected(conn, &exchange, entity) {
+            return Some(exchange);
+        }
+        let other = peers::entity(&self.peers, &self.entities, conn);
+        let peer = other.as_deref().map_or_else(Peer::default, |other| Peer {
+            service: &other.service.name,
+            namespace: other.service.namespace.as_deref().unwrap_or_default(),
+            container: other.container_name().unwrap_or_default(),
+            host: "",
+        });
+        span::complete(&mut exchange, conn, &peer);
+        self.counters.count(Event::Exchanges, 1);
+        let offset = UnixOffset(self.clock.unix_nanos.cast_signed().wrapping_sub(self.clock.mono.0.cast_signed()));
+        let mut name = std::mem::take(&mut self.name);
+        let data = span::span(&exchange, context, offset, &mut name);
+        if context.kept {
+            self.counters.count(Event::Spans, 1);
+            self.spans.add(entity, &data, self.now);
+        } else {
+            self.counters.count(Event::Unsampled, 1);
+        }
+        self.show(conn, &exchange, &data, entity, other.as_deref());
+        self.name = name;
+        Some(exchange)
+    }
+
+    fn selected(&self, conn: &ConnInfo, exchange: &Exchange, entity: &Entity) -> bool {
+        if self.selection.include.is_empty() && self.selection.exclude.is_empty() {
+            return true;
+        }
+        let facts = process(conn, exchange).and_then(|pid| self.entities.selection_facts(pid));
+        let executable = facts.as_ref().and_then(|facts| facts.executable.as_deref());
+        let verdict = self.selection.evaluate(&Facts {
+            container: known(entity.container_name()),
+            service: Fact::Known(&entity.service.name),
+            executable: known(executable),
+            port: known(conn.server().map(|server| server.port())),
+            path: known(exchange.attrs.str(semconv::URL_PATH)),
+        });
+        verdict == Verdict::Yes
+    }
+
+    fn show(&mut self, conn: &ConnInfo, exchange: &Exchange, data: &SpanData<'_>, entity: &Entity, other: Option<&Entity>) {
+        let duration = Duration::from_nanos(data.end_unix_nano - data.start_unix_nano);
+        let outcome = if exchange.error.is_some() { view::Outcome::Failed } else { view::Outcome::Ok };
+        let now = UnixNanos(self.clock.unix(self.now));
+        let call = Call { service: &entity.service.name, direction: data.kind.into(), duration, outcome, now };
+        if self.view.count(&call) != Listing::List {
+            return;
+        }
+        let service = Arc::clone(self.services.entry(entity.id).or_insert_with(|| entity.service.name.as_str().into()));
+        let status = [
+            semconv::HTTP_RESPONSE_STATUS_CODE,
+            semconv::DB_RESPONSE_STATUS_CODE,
+            semconv::RPC_RESPONSE_STATUS_CODE,
+            semconv::REMORA_DNS_RESPONSE_CODE,
+        ]
+        .into_iter()
+        .find_map(|key| exchange.attrs.int(key).map(|code| code.to_string()).or_else(|| exchange.attrs.str(key).map(str::to_owned)));
+        let peer = view::Peer { service: other.map(|other| other.service.name.as_str().into()), address: Some(conn.remote) };
+        self.view.request(RequestRow {
+            time: UnixNanos(data.start_unix_nano),
+            duration,
+            service,
+            instance: entity.container_name().map(Into::into),
+            kind: data.kind,
+            protocol: exchange.protocol,
+            name: data.name.to_owned(),
+            label: view::label(data.attrs, data.name),
+            status,
+            error: exchange.error.clone(),
+            peer,
+            trace: data.context.trace,
+            span: data.context.span,
+            parent: data.context.parent,
+            attributes: view::texts(data.attrs),
+            connection: Some(conn.id),
+            completeness: exchange.completeness,
+        });
+    }
+}
+
+/// A fact that is as known now as it will ever be.
+fn known<T>(value: Option<T>) -> Fact<T> {
+    value.map_or(Fact::Absent, Fact::Known)
+}
+
+/// Whether an exchange is telemetry that this agent (or another one) sends.
+fn is_own_export(exchange: &Exchange) -> bool {
+    exchange.attrs.str(semconv::USER_AGENT_ORIGINAL).is_some_and(|agent| agent.starts_with(OWN_USER_AGENT))
+}
+
+impl Sink for Desk {
+    fn request(&mut self, conn: &ConnInfo, exchange: &mut Exchange) {
+        self.tracer.request(conn, exchange);
+    }
+
+    fn exchange(&mut self, conn: &ConnInfo, exchange: Box<Exchange>) -> Option<Box<Exchange>> {
+        let context = self.tracer.finish(conn, &exchange);
+        self.route(conn, exchange, context)
+    }
+
+    fn void(&mut self, conn: &ConnInfo, exchange: &Exchange) {
+        self.tracer.void(conn, exchange);
+    }
+
+    fn capture(&mut self, conn: ConnId, egress: Amount, ingress: Amount) {
+        self.policies.insert(conn.0, Policy { egress: translate::amount(egress), ingress: translate::amount(ingress) });
+    }
+
+    fn classified(&mut self, conn: &ConnInfo, _protocol: Option<&'static str>) {
+        self.peers.note(conn);
+    }
+
+    fn loss(&mut self, protocol: Option<&'static str>, loss: Loss, n: u64) {
+        self.counters.flow_lost(protocol, loss, n);
+    }
+}

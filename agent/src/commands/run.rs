@@ -3,8 +3,13 @@
 //! Starts the parts, wires them, waits, and stops them in the order in which data flows.
 
 use super::CommandError;
+use crate::aggregate::histogram::Division;
+use crate::aggregate::series::Settings as AggregateSettings;
+use crate::aggregate::{Aggregate, Temporality};
 use crate::bpf::{self, Hook, HookState, Hooks, LoadOptions};
-use crate::config::{Config, ParentRule as ConfigParentRule, ReadingThread};
+use crate::config::{
+    Config, Histogram as ConfigHistogram, ParentRule as ConfigParentRule, ReadingThread, Temporality as ConfigTemporality,
+};
 use crate::entity::cgroup::Runtime as ContainerRuntime;
 use crate::entity::docker::EngineSocket;
 use crate::entity::host::{Host, Uname};
@@ -152,6 +157,8 @@ fn desk(config: &Config, entities: Entities, host: Host, view: &View, counters: 
         entities,
         host,
         tracer: Tracer::new(settings, TraceLimits::default()),
+        aggregate: Aggregate::new(aggregate_settings(config), clock.mono),
+        temporality: temporality(config),
         view: view.clone(),
         counters: Arc::clone(counters),
         selection: config.selection.clone(),
@@ -159,6 +166,29 @@ fn desk(config: &Config, entities: Entities, host: Host, view: &View, counters: 
         delay: config.traces.batch_delay,
     };
     Desk::new(settings, clock)
+}
+
+fn temporality(config: &Config) -> Temporality {
+    match config.metrics.temporality {
+        // `lowmemory` is delta for what synchronous instruments would measure, and all of these are.
+        ConfigTemporality::Delta | ConfigTemporality::LowMemory => Temporality::Delta,
+        ConfigTemporality::Cumulative => Temporality::Cumulative,
+    }
+}
+
+fn aggregate_settings(config: &Config) -> AggregateSettings {
+    let count = |n| usize::try_from(n).unwrap_or(usize::MAX);
+    AggregateSettings {
+        per_entity: count(config.metrics.cardinality_resource),
+        per_node: count(config.metrics.cardinality_node),
+        division: match config.metrics.histogram {
+            ConfigHistogram::Explicit => Division::Explicit,
+            ConfigHistogram::Exponential => Division::Exponential,
+        },
+        temporality: temporality(config),
+        idle: config.metrics.staleness,
+        ..AggregateSettings::default()
+    }
 }
 
 /// Tells the view what works.

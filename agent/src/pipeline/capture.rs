@@ -110,6 +110,7 @@ pub fn run(parts: Parts, stop: &AtomicBool) {
         state.desk.turn().into_iter().for_each(|batch| outlet.submit(batch));
         if state.now.since(exported) >= metrics_interval || stopping {
             exported = state.now;
+            state.desk.metrics().into_iter().for_each(|batch| outlet.submit(batch));
         }
         if stopping && n < DRAIN {
             break;
@@ -120,6 +121,7 @@ pub fn run(parts: Parts, stop: &AtomicBool) {
     }
     state.flow.finish(state.now, &mut state.desk);
     state.desk.finish().into_iter().for_each(|batch| outlet.submit(batch));
+    state.desk.metrics().into_iter().for_each(|batch| outlet.submit(batch));
 }
 
 struct State {
@@ -192,6 +194,10 @@ impl State {
         if let Some(info) = self.flow.info(info.id) {
             self.desk.note(info);
             if info.transport == Transport::Tcp {
+                if open.established != 0 || info.midway {
+                    let took = (info.role == Some(Role::Client) && open.established != 0).then(|| Mono(open.established).since(info.opened));
+                    self.desk.opened(info, took);
+                }
                 self.view.connection(row(info, self.flow.protocol(info.id), &self.desk, None, None));
             }
         }
@@ -228,6 +234,7 @@ impl State {
             self.flow.update(id, |info| info.owner = Some(Owner { pid: task.pid, comm: String::new() }));
             if let Some(info) = self.flow.info(id) {
                 self.desk.note(info);
+                self.desk.opened(info, None);
             }
         }
     }
@@ -259,6 +266,9 @@ impl State {
 
     fn totals(&mut self, totals: &wire::Totals, closed: Option<Mono>) {
         let Some(info) = self.flow.info(ConnId(totals.cookie)) else { return };
+        if translate::connect_failure(totals, info.opened).is_none() {
+            self.desk.carried(info, totals);
+        }
         self.view.connection(row(info, self.flow.protocol(info.id), &self.desk, Some(totals), closed));
     }
 

@@ -4,22 +4,24 @@
 //! is kept for a moment; every exchange that was announced leaves exactly once.
 
 use super::clock::Reading;
+use super::metrics::Collection;
 use super::identity::{Identity, identify, nobody, process};
 use super::peers::{self, Peers};
-use super::spans::{Flush, SpanBuffer};
+use super::spans::{Flush, Sheets, SpanBuffer};
 use super::translate;
+use crate::aggregate::{Aggregate, Temporality, tcp};
 use crate::entity::host::Host;
-use crate::entity::table::{Entities, Entity};
+use crate::entity::table::{Entities, Entity, EntityId};
 use crate::selection::{Fact, Facts, Selection, Verdict};
 use crate::selfobs::{Counters, Event, Loss as Lost};
 use crate::trace::span::{self, Peer, SpanData, UnixOffset};
 use crate::trace::{SpanContext, Tracer};
 use crate::view::{self, Call, Listing, RequestRow, UnixNanos, View};
 use remora_core::flow::{Amount, Loss, Sink};
-use remora_core::model::{ConnId, ConnInfo, Exchange, Mono, Task, semconv};
-use remora_ebpf::wire::Policy;
-use remora_otlp::EncodedBatch;
-use rustc_hash::FxHashMap;
+use remora_core::model::{ConnId, ConnInfo, Exchange, ExchangeId, Mono, Task, semconv};
+use remora_ebpf::wire::{self, Policy};
+use remora_otlp::{EncodedBatch, Metrics};
+use rustc_hash::{FxHashMap, FxHashSet};
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
@@ -39,6 +41,10 @@ pub struct DeskSettings {
     pub host: Host,
     /// Places of spans.
     pub tracer: Tracer,
+    /// Metrics of exchanges and connections.
+    pub aggregate: Aggregate<EntityId>,
+    /// What points of metrics cover.
+    pub temporality: Temporality,
     /// Live view.
     pub view: View,
     /// The agent's own counters.
@@ -63,6 +69,9 @@ pub struct Desk {
     entities: Entities,
     nobody: Arc<Entity>,
     tracer: Tracer,
+    aggregate: Aggregate<EntityId>,
+    temporality: Temporality,
+    metrics: Sheets<Metrics>,
     view: View,
     counters: Arc<Counters>,
     selection: Selection,
@@ -71,6 +80,8 @@ pub struct Desk {
     waiting: VecDeque<Waiting>,
     waiting_generation: u64,
     policies: FxHashMap<u64, Policy>,
+    /// Connections that the aggregates know.
+    counted: FxHashSet<ConnId>,
     services: FxHashMap<crate::entity::table::EntityId, Arc<str>>,
     clock: Reading,
     now: Mono,
@@ -81,11 +92,14 @@ impl Desk {
     /// An empty desk.
     #[must_use]
     pub fn new(settings: DeskSettings, clock: Reading) -> Self {
-        let DeskSettings { entities, host, tracer, view, counters, selection, batch, delay } = settings;
+        let DeskSettings { entities, host, tracer, aggregate, temporality, view, counters, selection, batch, delay } = settings;
         Self {
             nobody: nobody(&host),
             entities,
             tracer,
+            aggregate,
+            temporality,
+            metrics: Sheets::new(),
             view,
             counters,
             selection,
@@ -94,6 +108,7 @@ impl Desk {
             waiting: VecDeque::new(),
             waiting_generation: 0,
             policies: FxHashMap::default(),
+            counted: FxHashSet::default(),
             services: FxHashMap::default(),
             now: clock.mono,
             clock,
@@ -140,6 +155,45 @@ impl Desk {
     /// A connection is over.
     pub fn closed(&mut self, conn: &ConnInfo, at: Mono) {
         self.peers.close(conn, at);
+        self.aggregate.closed(conn.id, at);
+        self.counted.remove(&conn.id);
+    }
+
+    /// A connection is open; `took` is the time of its handshake. Counted once, as soon as its owner is known.
+    pub fn opened(&mut self, conn: &ConnInfo, took: Option<Duration>) {
+        if self.counted.contains(&conn.id) {
+            return;
+        }
+        if let Identity::Known(entity) = identify(&self.entities, conn, conn.owner.as_ref().map(|owner| owner.pid)) {
+            self.count_open(conn, entity.id, took);
+        }
+    }
+
+    fn count_open(&mut self, conn: &ConnInfo, entity: EntityId, took: Option<Duration>) {
+        self.counted.insert(conn.id);
+        let other = peers::entity(&self.peers, &self.entities, conn);
+        self.aggregate.opened(entity, conn, &peer_of(other.as_deref()), took, self.now);
+    }
+
+    /// What a connection has carried so far. What is over is counted whether its owner is known or not.
+    pub fn carried(&mut self, conn: &ConnInfo, totals: &wire::Totals) {
+        self.opened(conn, None);
+        if totals.kind == wire::KIND_CLOSE && !self.counted.contains(&conn.id) {
+            self.count_open(conn, self.nobody.id, None);
+        }
+        let carried =
+            tcp::Totals { sent: totals.bytes_sent, received: totals.bytes_received, retransmits: u64::from(totals.retransmits) };
+        let rtt = (totals.srtt_us > 0).then(|| Duration::from_micros(u64::from(totals.srtt_us)));
+        self.aggregate.carried(conn.id, carried, rtt, Mono(totals.time));
+    }
+
+    /// All metrics as they are now, in requests.
+    pub fn metrics(&mut self) -> Vec<EncodedBatch> {
+        let (entities, nobody) = (&self.entities, &self.nobody);
+        let whose = |id| entities.get(id).unwrap_or_else(|| Arc::clone(nobody));
+        let mut collection = Collection::new(&mut self.metrics, whose, self.clock, self.temporality);
+        self.aggregate.collect(self.now, &mut collection);
+        collection.finish()
     }
 
     /// Nothing of a connection is wanted, ever.
@@ -168,7 +222,13 @@ impl Desk {
 
     /// A connect that failed becomes an error span of its own.
     pub fn connect_failed(&mut self, conn: &ConnInfo, error: &str, end: Mono) {
-        let exchange = Box::new(span::failed_connect(remora_core::model::ExchangeId(0), conn, None, error, end));
+        if let Identity::Known(entity) = identify(&self.entities, conn, conn.owner.as_ref().map(|owner| owner.pid)) {
+            let other = peers::entity(&self.peers, &self.entities, conn);
+            self.aggregate.connect_failed(entity.id, conn, &peer_of(other.as_deref()), error, end);
+        } else {
+            self.aggregate.connect_failed(self.nobody.id, conn, &Peer::default(), error, end);
+        }
+        let exchange = Box::new(span::failed_connect(ExchangeId(0), conn, None, error, end));
         let context = self.tracer.finish(conn, &exchange);
         self.route(conn, exchange, context);
     }
@@ -230,14 +290,11 @@ impl Desk {
             return Some(exchange);
         }
         let other = peers::entity(&self.peers, &self.entities, conn);
-        let peer = other.as_deref().map_or_else(Peer::default, |other| Peer {
-            service: &other.service.name,
-            namespace: other.service.namespace.as_deref().unwrap_or_default(),
-            container: other.container_name().unwrap_or_default(),
-            host: "",
-        });
+        let peer = peer_of(other.as_deref());
         span::complete(&mut exchange, conn, &peer);
         self.counters.count(Event::Exchanges, 1);
+        let exported = context.kept.then_some((context.trace, context.span));
+        self.aggregate.exchange(entity.id, &exchange, exported);
         let offset = UnixOffset(self.clock.unix_nanos.cast_signed().wrapping_sub(self.clock.mono.0.cast_signed()));
         let mut name = std::mem::take(&mut self.name);
         let data = span::span(&exchange, context, offset, &mut name);
@@ -306,6 +363,16 @@ impl Desk {
             completeness: exchange.completeness,
         });
     }
+}
+
+/// The other end as spans and metrics name it.
+fn peer_of(other: Option<&Entity>) -> Peer<'_> {
+    other.map_or_else(Peer::default, |other| Peer {
+        service: &other.service.name,
+        namespace: other.service.namespace.as_deref().unwrap_or_default(),
+        container: other.container_name().unwrap_or_default(),
+        host: "",
+    })
 }
 
 /// A fact that is as known now as it will ever be.

@@ -9,6 +9,7 @@ pub mod clients;
 mod clock;
 mod desk;
 mod identity;
+mod metrics;
 mod peers;
 pub mod report;
 mod spans;

@@ -154,7 +154,7 @@ impl State {
                     self.desk.read(ConnId(read.cookie), task, Mono(read.time));
                 }
             }
-            Ok(Record::Totals(totals)) => self.totals(&totals, None),
+            Ok(Record::Totals(totals)) => self.totals(&totals),
             Ok(Record::Close(totals)) => self.close(&totals),
             Ok(Record::Listen(listen)) => {
                 self.listening.insert(listen.port);
@@ -195,7 +195,8 @@ impl State {
             self.desk.note(info);
             if info.transport == Transport::Tcp {
                 if open.established != 0 || info.midway {
-                    let took = (info.role == Some(Role::Client) && open.established != 0).then(|| Mono(open.established).since(info.opened));
+                    let took =
+                        (info.role == Some(Role::Client) && open.established != 0).then(|| Mono(open.established).since(info.opened));
                     self.desk.opened(info, took);
                 }
                 self.view.connection(row(info, self.flow.protocol(info.id), &self.desk, None, None));
@@ -264,30 +265,37 @@ impl State {
         }
     }
 
-    fn totals(&mut self, totals: &wire::Totals, closed: Option<Mono>) {
-        let Some(info) = self.flow.info(ConnId(totals.cookie)) else { return };
-        if translate::connect_failure(totals, info.opened).is_none() {
+    fn totals(&mut self, totals: &wire::Totals) {
+        let id = ConnId(totals.cookie);
+        if let Some(info) = self.flow.info(id) {
             self.desk.carried(info, totals);
         }
-        self.view.connection(row(info, self.flow.protocol(info.id), &self.desk, Some(totals), closed));
+        self.show(id, totals, None);
+    }
+
+    fn show(&self, id: ConnId, totals: &wire::Totals, closed: Option<Mono>) {
+        if let Some(info) = self.flow.info(id) {
+            self.view.connection(row(info, self.flow.protocol(id), &self.desk, Some(totals), closed));
+        }
     }
 
     fn close(&mut self, totals: &wire::Totals) {
         let (id, at) = (ConnId(totals.cookie), Mono(totals.time));
-        self.totals(totals, Some(at));
-        let Some(info) = self.end(id, translate::close(totals), at) else { return };
-        if let Some(error) = translate::connect_failure(totals, info.opened) {
-            self.desk.connect_failed(&info, error, at);
+        self.show(id, totals, Some(at));
+        self.forget.push(id.0);
+        let Some(info) = self.flow.close(id, translate::close(totals), at, &mut self.desk) else { return };
+        match translate::connect_failure(totals, info.opened) {
+            Some(error) => self.desk.connect_failed(&info, error, at),
+            None => self.desk.closed(info, Some(*totals), at),
         }
     }
 
-    fn end(&mut self, id: ConnId, how: Close, at: Mono) -> Option<ConnInfo> {
-        let info = self.flow.close(id, how, at, &mut self.desk);
+    /// Ends a connection of which no last totals will come.
+    fn end(&mut self, id: ConnId, how: Close, at: Mono) {
         self.forget.push(id.0);
-        if let Some(info) = &info {
-            self.desk.closed(info, at);
+        if let Some(info) = self.flow.close(id, how, at, &mut self.desk) {
+            self.desk.closed(info, None, at);
         }
-        info
     }
 
     fn tick(&mut self, captured: &Captured) {

@@ -4,8 +4,8 @@
 //! is kept for a moment; every exchange that was announced leaves exactly once.
 
 use super::clock::Reading;
-use super::metrics::Collection;
 use super::identity::{Identity, identify, nobody, process};
+use super::metrics::Collection;
 use super::peers::{self, Peers};
 use super::spans::{Flush, Sheets, SpanBuffer};
 use super::translate;
@@ -21,7 +21,7 @@ use remora_core::flow::{Amount, Loss, Sink};
 use remora_core::model::{ConnId, ConnInfo, Exchange, ExchangeId, Mono, Task, semconv};
 use remora_ebpf::wire::{self, Policy};
 use remora_otlp::{EncodedBatch, Metrics};
-use rustc_hash::{FxHashMap, FxHashSet};
+use rustc_hash::FxHashMap;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
@@ -64,6 +64,20 @@ struct Waiting {
     until: Mono,
 }
 
+/// An open connection on its way into the aggregates.
+struct OpenConnection {
+    took: Option<Duration>,
+    counted: bool,
+}
+
+/// A connection that is over and whose owner is not known yet.
+struct Ended {
+    conn: ConnInfo,
+    totals: Option<wire::Totals>,
+    at: Mono,
+    until: Mono,
+}
+
 /// See the module.
 pub struct Desk {
     entities: Entities,
@@ -80,12 +94,13 @@ pub struct Desk {
     waiting: VecDeque<Waiting>,
     waiting_generation: u64,
     policies: FxHashMap<u64, Policy>,
-    /// Connections that the aggregates know.
-    counted: FxHashSet<ConnId>,
+    open: FxHashMap<ConnId, OpenConnection>,
+    ended: VecDeque<Ended>,
     services: FxHashMap<crate::entity::table::EntityId, Arc<str>>,
     clock: Reading,
     now: Mono,
     name: String,
+    next_connect: u64,
 }
 
 impl Desk {
@@ -108,11 +123,13 @@ impl Desk {
             waiting: VecDeque::new(),
             waiting_generation: 0,
             policies: FxHashMap::default(),
-            counted: FxHashSet::default(),
+            open: FxHashMap::default(),
+            ended: VecDeque::new(),
             services: FxHashMap::default(),
             now: clock.mono,
             clock,
             name: String::new(),
+            next_connect: u64::MAX,
         }
     }
 
@@ -142,6 +159,9 @@ impl Desk {
         while let Some(waiting) = self.waiting.pop_front() {
             self.settle(waiting);
         }
+        while let Some(ended) = self.ended.pop_front() {
+            self.count_closed(&ended);
+        }
         self.spans.flush(self.now, Flush::All)
     }
 
@@ -152,39 +172,61 @@ impl Desk {
         identify(&self.entities, conn, conn.owner.as_ref().map(|owner| owner.pid));
     }
 
-    /// A connection is over.
-    pub fn closed(&mut self, conn: &ConnInfo, at: Mono) {
-        self.peers.close(conn, at);
-        self.aggregate.closed(conn.id, at);
-        self.counted.remove(&conn.id);
-    }
-
     /// A connection is open; `took` is the time of its handshake. Counted once, as soon as its owner is known.
     pub fn opened(&mut self, conn: &ConnInfo, took: Option<Duration>) {
-        if self.counted.contains(&conn.id) {
-            return;
-        }
-        if let Identity::Known(entity) = identify(&self.entities, conn, conn.owner.as_ref().map(|owner| owner.pid)) {
-            self.count_open(conn, entity.id, took);
-        }
+        let open = self.open.entry(conn.id).or_insert(OpenConnection { took, counted: false });
+        open.took = open.took.or(took);
+        self.count_open(conn, None);
     }
 
-    fn count_open(&mut self, conn: &ConnInfo, entity: EntityId, took: Option<Duration>) {
-        self.counted.insert(conn.id);
+    /// Counts a connection if that was not done and its owner (or `instead`) is known. Returns whether it is counted.
+    fn count_open(&mut self, conn: &ConnInfo, instead: Option<EntityId>) -> bool {
+        let Some(open) = self.open.get_mut(&conn.id) else { return false };
+        if open.counted {
+            return true;
+        }
+        let known = match identify(&self.entities, conn, conn.owner.as_ref().map(|owner| owner.pid)) {
+            Identity::Known(entity) => Some(entity.id),
+            Identity::Pending | Identity::Nobody => instead,
+        };
+        let Some(entity) = known else { return false };
+        open.counted = true;
         let other = peers::entity(&self.peers, &self.entities, conn);
-        self.aggregate.opened(entity, conn, &peer_of(other.as_deref()), took, self.now);
+        self.aggregate.opened(entity, conn, &peer_of(other.as_deref()), open.took, self.now);
+        true
     }
 
-    /// What a connection has carried so far. What is over is counted whether its owner is known or not.
+    /// What a connection has carried so far.
     pub fn carried(&mut self, conn: &ConnInfo, totals: &wire::Totals) {
-        self.opened(conn, None);
-        if totals.kind == wire::KIND_CLOSE && !self.counted.contains(&conn.id) {
-            self.count_open(conn, self.nobody.id, None);
+        if self.count_open(conn, None) {
+            self.count_carried(conn, totals);
         }
-        let carried =
-            tcp::Totals { sent: totals.bytes_sent, received: totals.bytes_received, retransmits: u64::from(totals.retransmits) };
+    }
+
+    fn count_carried(&mut self, conn: &ConnInfo, totals: &wire::Totals) {
+        let carried = tcp::Totals { sent: totals.bytes_sent, received: totals.bytes_received, retransmits: u64::from(totals.retransmits) };
         let rtt = (totals.srtt_us > 0).then(|| Duration::from_micros(u64::from(totals.srtt_us)));
         self.aggregate.carried(conn.id, carried, rtt, Mono(totals.time));
+    }
+
+    /// A connection is over; `totals` is the last that was told of it. Waits for its owner as exchanges do.
+    pub fn closed(&mut self, conn: ConnInfo, totals: Option<wire::Totals>, at: Mono) {
+        self.peers.close(&conn, at);
+        let ended = Ended { conn, totals, at, until: self.now.after(PATIENCE) };
+        if self.count_open(&ended.conn, None) || self.ended.len() >= WAITING {
+            self.count_closed(&ended);
+        } else {
+            self.ended.push_back(ended);
+        }
+    }
+
+    fn count_closed(&mut self, ended: &Ended) {
+        self.count_open(&ended.conn, Some(self.nobody.id));
+        if let Some(totals) = &ended.totals {
+            self.count_carried(&ended.conn, totals);
+        }
+        self.aggregate.closed(ended.conn.id, ended.at);
+        self.open.remove(&ended.conn.id);
     }
 
     /// All metrics as they are now, in requests.
@@ -228,23 +270,36 @@ impl Desk {
         } else {
             self.aggregate.connect_failed(self.nobody.id, conn, &Peer::default(), error, end);
         }
-        let exchange = Box::new(span::failed_connect(ExchangeId(0), conn, None, error, end));
+        // Numbers of the flow count up from zero, these down from the other end.
+        self.next_connect -= 1;
+        let exchange = Box::new(span::failed_connect(ExchangeId(self.next_connect), conn, None, error, end));
         let context = self.tracer.finish(conn, &exchange);
         self.route(conn, exchange, context);
     }
 
     fn look_again(&mut self) {
         let generation = self.entities.generation();
-        let expired = self.waiting.front().is_some_and(|first| first.until <= self.now);
-        if self.waiting.is_empty() || (generation == self.waiting_generation && !expired) {
+        let until = [self.waiting.front().map(|first| first.until), self.ended.front().map(|first| first.until)];
+        let expired = until.into_iter().flatten().any(|until| until <= self.now);
+        if generation == self.waiting_generation && !expired {
             return;
         }
         self.waiting_generation = generation;
+        for _ in 0..self.ended.len() {
+            let Some(ended) = self.ended.pop_front() else { break };
+            if ended.until <= self.now || self.count_open(&ended.conn, None) {
+                self.count_closed(&ended);
+            } else {
+                self.ended.push_back(ended);
+            }
+        }
         for _ in 0..self.waiting.len() {
             let Some(waiting) = self.waiting.pop_front() else { break };
             let pid = process(&waiting.conn, &waiting.exchange);
             match identify(&self.entities, &waiting.conn, pid) {
-                Identity::Known(entity) => drop(self.deliver(&waiting.conn, waiting.exchange, waiting.context, &entity)),
+                Identity::Known(entity) if self.knows_peer(&waiting.conn) || waiting.until <= self.now => {
+                    drop(self.deliver(&waiting.conn, waiting.exchange, waiting.context, &entity))
+                }
                 _ if waiting.until <= self.now => self.settle(waiting),
                 _ => self.waiting.push_back(waiting),
             }
@@ -267,7 +322,9 @@ impl Desk {
         if is_own_export(&exchange) {
             return Some(exchange);
         }
-        if let Identity::Known(entity) = identify(&self.entities, conn, process(conn, &exchange)) {
+        if let Identity::Known(entity) = identify(&self.entities, conn, process(conn, &exchange))
+            && self.knows_peer(conn)
+        {
             return self.deliver(conn, exchange, context, &entity);
         }
         let waiting = Waiting { conn: conn.clone(), exchange, context, until: self.now.after(PATIENCE) };
@@ -307,6 +364,11 @@ impl Desk {
         self.show(conn, &exchange, &data, entity, other.as_deref());
         self.name = name;
         Some(exchange)
+    }
+
+    /// Whether all that will be known of the other end is known: a process of this node is still being looked up if not.
+    fn knows_peer(&self, conn: &ConnInfo) -> bool {
+        self.peers.other(conn).is_none_or(|pid| self.entities.known(pid).is_some())
     }
 
     fn selected(&self, conn: &ConnInfo, exchange: &Exchange, entity: &Entity) -> bool {

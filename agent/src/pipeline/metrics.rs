@@ -8,7 +8,7 @@ use crate::aggregate::series::{Attributes, Scalar};
 use crate::aggregate::{Data, Exemplar as ModelExemplar, Point, Temporality, Visitor};
 use crate::entity::table::{Entity, EntityId};
 use remora_otlp::{
-    Attribute, Buckets, EncodedBatch, Encoded, Exemplar, ExponentialHistogramPoint, HistogramPoint, Interval, Items, MetricName, Metrics,
+    Attribute, Buckets, Encoded, EncodedBatch, Exemplar, ExponentialHistogramPoint, HistogramPoint, Interval, Items, MetricName, Metrics,
     Number, NumberPoint, SumKind, Temporality as OtlpTemporality, Value, field,
 };
 use std::sync::Arc;
@@ -116,17 +116,19 @@ fn write_histograms(items: &mut Items<Metrics>, name: MetricName<'_>, temporalit
             let exemplar = point.exemplar();
             match &point.value {
                 None => points.ended(point.interval, &point.explicit),
-                Some(Histogram { count, sum, min, max, buckets: ModelBuckets::Explicit { bounds, counts } }) => points.push(&HistogramPoint {
-                    interval: point.interval,
-                    count: *count,
-                    sum: Some(*sum),
-                    bucket_counts: counts,
-                    explicit_bounds: bounds,
-                    exemplars: exemplar.as_slice(),
-                    attributes: &point.explicit,
-                    min: Some(*min),
-                    max: Some(*max),
-                }),
+                Some(Histogram { count, sum, min, max, buckets: ModelBuckets::Explicit { bounds, counts } }) => {
+                    points.push(&HistogramPoint {
+                        interval: point.interval,
+                        count: *count,
+                        sum: Some(*sum),
+                        bucket_counts: counts,
+                        explicit_bounds: bounds,
+                        exemplars: exemplar.as_slice(),
+                        attributes: &point.explicit,
+                        min: Some(*min),
+                        max: Some(*max),
+                    })
+                }
                 Some(_) => {}
             }
         }
@@ -185,8 +187,8 @@ impl<F: FnMut(EntityId) -> Arc<Entity>> Visitor<EntityId, ()> for Collection<'_,
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::aggregate::series::Settings;
     use crate::aggregate::Aggregate;
+    use crate::aggregate::series::Settings;
     use crate::entity::host::{Host, Uname};
     use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
     use opentelemetry_proto::tonic::metrics::v1::metric::Data as MetricData;
@@ -199,7 +201,8 @@ mod tests {
         let entity = super::super::identity::nobody(&host);
         let mut aggregate: Aggregate<EntityId> = Aggregate::new(Settings::default(), Mono(0));
         for _ in 0..3 {
-            let mut exchange = Exchange { family: Family::Http, kind: Kind::Server, role: Some(remora_core::model::Role::Server), ..Exchange::default() };
+            let mut exchange =
+                Exchange { family: Family::Http, kind: Kind::Server, role: Some(remora_core::model::Role::Server), ..Exchange::default() };
             exchange.attrs.set_static(semconv::HTTP_REQUEST_METHOD, "GET");
             exchange.attrs.set_static(semconv::URL_SCHEME, "http");
             exchange.attrs.set_int(semconv::HTTP_RESPONSE_STATUS_CODE, 200);

@@ -1,7 +1,7 @@
 //! Who is at the other end of a connection, where both ends are on this node.
 
 use crate::entity::table::{Entities, Entity};
-use remora_core::model::{ConnId, ConnInfo, Mono, Pid};
+use remora_core::model::{ConnId, ConnInfo, Mono, Pid, Transport};
 use rustc_hash::FxHashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -29,8 +29,11 @@ pub(super) struct Peers {
 }
 
 impl Peers {
-    /// Notes an end, or what is new of it.
+    /// Notes an end, or what is new of it. Datagram sockets have no end that would be told, so they are not remembered.
     pub(super) fn note(&mut self, conn: &ConnInfo) {
+        if conn.transport == Transport::Udp {
+            return;
+        }
         let ends = (conn.local, conn.remote);
         if self.ends.len() >= LIMIT && !self.ends.contains_key(&ends) {
             return;
@@ -78,7 +81,7 @@ pub(super) fn entity(peers: &Peers, entities: &Entities, conn: &ConnInfo) -> Opt
 #[cfg(test)]
 mod tests {
     use super::*;
-    use remora_core::model::{Owner, Transport};
+    use remora_core::model::Owner;
 
     fn conn(id: u64, local: &str, remote: &str, pid: u32) -> ConnInfo {
         ConnInfo {

@@ -17,17 +17,15 @@ use crate::entity::resolver;
 use crate::entity::sockets::{self, SocketTable};
 use crate::entity::table::Entities;
 use crate::pipeline::capture::{self, Closes, Parts};
-use crate::pipeline::clients::clients;
+use crate::pipeline::export::Export;
 use crate::pipeline::report::{self, Reporter};
-use crate::pipeline::{Desk, DeskSettings, Outlet, Reading};
+use crate::pipeline::{Desk, DeskSettings, Reading};
 use crate::selfobs::Counters;
 use crate::trace::sampling::{Errors, ParentRule, Sampler};
 use crate::trace::{Limits as TraceLimits, Settings as TraceSettings, Tracer};
 use crate::view::{self, AgentFacts, CapabilityRow, Capture, Limits as ViewLimits, Listen, Token, UnixNanos, View};
 use remora_core::flow::{Flow, Limits as FlowLimits};
 use remora_core::proto;
-use remora_otlp::EncodedBatch;
-use remora_otlp::client::{ClientConfig, Exporter, ExporterConfig};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -50,10 +48,7 @@ pub fn run(config: Config) -> Result<(), CommandError> {
         .build()
         .map_err(failed("start the asynchronous runtime"))?;
     let _entered = runtime.enter();
-    let clients = clients(&config)?;
-    let endpoints = clients.iter().map(|client| (client.signal, client.url.to_string())).collect();
-    let exporter = Exporter::start(exporter_config(&config, clients), runtime.handle()).map_err(failed("set up OTLP export"))?;
-    let exporter = Arc::new(exporter);
+    let export = Export::start(&config, runtime.handle())?;
     let _lock = super::lock::only_agent(&config.state_dir)?;
 
     let (captured, hooks) = bpf::load(&load_options(&config)).map_err(failed("capture"))?;
@@ -63,13 +58,13 @@ pub fn run(config: Config) -> Result<(), CommandError> {
     let view = View::new(ViewLimits::default());
     describe(&view, &host, &hooks);
     let listener = serve(&config, &view, &runtime);
-    let reporter = Reporter::new(view.clone(), Arc::clone(&counters), Arc::clone(&exporter), endpoints, config.host.proc.clone());
-    runtime.spawn(report_for_ever(reporter));
+    runtime.spawn(report_for_ever(export.reporter(&view, &counters, config.host.proc.clone())));
+    let own_metrics = export.own_metrics(&config, &host, &counters);
 
     let parts = Parts {
         flow: flow(&config),
         desk: desk(&config, entities, host, &view, &counters),
-        outlet: Box::new(ToExporter(Arc::clone(&exporter))),
+        outlet: export.outlet(),
         counters,
         view,
         own_listener: listener,
@@ -86,16 +81,13 @@ pub fn run(config: Config) -> Result<(), CommandError> {
     if thread.join().is_err() {
         tracing::error!("the capture thread panicked; what it held is lost");
     }
-    runtime.block_on(exporter.shutdown(FLUSH));
+    drop(own_metrics);
+    runtime.block_on(export.shutdown(FLUSH));
     Ok(())
 }
 
 fn failed<E: std::error::Error + Send + Sync + 'static>(doing: &'static str) -> impl FnOnce(E) -> CommandError {
     move |source| CommandError::Failed { doing, source: Box::new(source) }
-}
-
-fn exporter_config(config: &Config, clients: Vec<ClientConfig>) -> ExporterConfig {
-    ExporterConfig { queue_bytes: usize::try_from(config.otlp.queue_bytes).unwrap_or(usize::MAX), ..ExporterConfig::new(clients) }
 }
 
 /// How the programs are loaded, from configuration and the running kernel.
@@ -273,16 +265,4 @@ async fn stop_signal() -> Result<&'static str, CommandError> {
         _ = term.recv() => "SIGTERM",
         _ = int.recv() => "SIGINT",
     })
-}
-
-/// Batches to the OTLP exporter, which counts what it cannot take.
-struct ToExporter(Arc<Exporter>);
-
-impl Outlet for ToExporter {
-    fn submit(&self, batch: EncodedBatch) {
-        // Counted by the exporter, by reason.
-        if let Err(error) = self.0.submit(batch) {
-            tracing::debug!(%error, "batch dropped");
-        }
-    }
 }

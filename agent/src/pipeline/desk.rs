@@ -96,7 +96,7 @@ pub struct Desk {
     policies: FxHashMap<u64, Policy>,
     open: FxHashMap<ConnId, OpenConnection>,
     ended: VecDeque<Ended>,
-    services: FxHashMap<crate::entity::table::EntityId, Arc<str>>,
+    services: FxHashMap<EntityId, Arc<str>>,
     clock: Reading,
     now: Mono,
     name: String,

@@ -8,6 +8,7 @@ pub mod capture;
 pub mod clients;
 mod clock;
 mod desk;
+pub mod export;
 mod identity;
 mod metrics;
 mod peers;

@@ -3,7 +3,9 @@
 //! Knows sums and gauges, which is all that `instruments` registers; another shape is reported as an
 //! error to the SDK, never sent half.
 
+use super::instruments::{self, Observed};
 use opentelemetry::KeyValue;
+use opentelemetry::metrics::MeterProvider;
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::error::{OTelSdkError, OTelSdkResult};
 use opentelemetry_sdk::metrics::data::{AggregatedMetrics, Metric, MetricData, ResourceMetrics, ScopeMetrics};
@@ -25,6 +27,28 @@ pub fn provider(resource: Vec<KeyValue>, interval: Duration, submit: Submit) -> 
     let reader = PeriodicReader::builder(OtlpMetrics { submit }).with_interval(interval).build();
     let resource = Resource::builder_empty().with_attributes(resource).build();
     SdkMeterProvider::builder().with_reader(reader).with_resource(resource).build()
+}
+
+/// The agent's own metrics, read and submitted until this is dropped.
+pub struct OwnMetrics(SdkMeterProvider);
+
+impl OwnMetrics {
+    /// Starts them, with the agent's own Resource.
+    #[must_use]
+    pub fn start(resource: &[(&'static str, &str)], interval: Duration, submit: Submit, observed: &Observed) -> Self {
+        let resource = resource.iter().map(|(key, value)| KeyValue::new(*key, (*value).to_owned())).collect();
+        let provider = provider(resource, interval, submit);
+        instruments::register(&provider.meter(instruments::SCOPE), observed);
+        Self(provider)
+    }
+}
+
+impl Drop for OwnMetrics {
+    fn drop(&mut self) {
+        if let Err(error) = self.0.shutdown() {
+            tracing::debug!(%error, "own metrics");
+        }
+    }
 }
 
 /// The exporter of the SDK's reader.

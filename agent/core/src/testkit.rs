@@ -262,7 +262,9 @@ impl Run<'_> {
             Event::Tick => return self.flow.tick(now, &mut self.outcome),
             Event::Bytes(end, bytes) if self.talk.transport == Transport::Udp => self.segment(*end, bytes),
             Event::Bytes(end, bytes) => bytes.chunks(self.talk.split).for_each(|part| self.segment(*end, part)),
-            Event::Fin(end) => self.flow.fin(CONN, self.direction(*end), now, &mut self.outcome),
+            Event::Fin(end) => {
+                self.flow.fin(CONN, self.direction(*end), now, &mut self.outcome);
+            }
             Event::Close(how) => {
                 self.flow.close(CONN, *how, now, &mut self.outcome);
             }

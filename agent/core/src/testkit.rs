@@ -327,6 +327,8 @@ pub struct Outcome {
     pub voided: u64,
     /// Most bytes held at any time.
     pub held: usize,
+    /// Messages that are no requests: how many, and bytes of payload, as (egress, ingress).
+    pub messages: [(u64, u64); 2],
     announced: BTreeSet<u64>,
 }
 
@@ -370,6 +372,12 @@ impl Sink for Outcome {
 
     fn capture(&mut self, _: ConnId, egress: Amount, ingress: Amount) {
         self.captures.push((egress, ingress));
+    }
+
+    fn message(&mut self, _: &ConnInfo, _: &'static str, direction: Direction, bytes: u64) {
+        let (count, sum) = &mut self.messages[usize::from(direction == Direction::Ingress)];
+        *count += 1;
+        *sum += bytes;
     }
 
     fn loss(&mut self, _: Option<&'static str>, loss: Loss, n: u64) {

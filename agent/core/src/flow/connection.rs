@@ -3,7 +3,7 @@
 use super::classify::{Opening, Verdict, classify};
 use super::stream::{Piece, Stream};
 use super::{Amount, Capture, Direction, Loss, Pool, Segment, Sink};
-use crate::model::{Close, ConnInfo, Mono, Role, Transport};
+use crate::model::{Close, ConnInfo, Exchange, Mono, Role, Transport};
 use crate::proto::{Cx, Descriptor, End, Input, Mark, Options, Parser, Step, Stop};
 
 /// Bytes of one direction that may wait for a parser: a message head of 64 KiB and the segment that completes it.
@@ -67,6 +67,8 @@ pub(super) struct Connection {
     state: State,
     refused: u64,
     amounts: Option<(Amount, Amount)>,
+    /// What a parser left for the one after it.
+    handed_over: Option<Box<Exchange>>,
 }
 
 fn index(direction: Direction) -> usize {
@@ -94,6 +96,7 @@ impl Connection {
             state: State::unclassified(0, Direction::Egress),
             refused: 0,
             amounts: None,
+            handed_over: None,
         }
     }
 
@@ -167,6 +170,7 @@ impl Connection {
             self.decide(true, tools);
         }
         self.with_parser(tools, |parser, _, cx| parser.closed(how, at, cx));
+        self.finish_handed_over(tools);
         self.state = State::Opaque;
     }
 
@@ -256,7 +260,17 @@ impl Connection {
         }
     }
 
+    /// An exchange that no parser took over is finished as it is.
+    fn finish_handed_over(&mut self, tools: &mut Tools<'_>) {
+        if let Some(exchange) = self.handed_over.take()
+            && let Some(exchange) = tools.sink.exchange(&self.info, exchange)
+        {
+            tools.pool.put(exchange);
+        }
+    }
+
     fn opaque(&mut self, tools: &mut Tools<'_>) {
+        self.finish_handed_over(tools);
         self.state = State::Opaque;
         self.lanes = Default::default();
         tools.sink.classified(&self.info, None);
@@ -448,7 +462,15 @@ impl Connection {
         work: impl FnOnce(&mut dyn Parser, &'static Descriptor, &mut Cx<'_>) -> R,
     ) -> Option<R> {
         let State::Parsing { descriptor, parser } = &mut self.state else { return None };
-        let mut cx = Cx { conn: &self.info, options: tools.options, descriptor, pool: tools.pool, sink: tools.sink, capture: None };
+        let mut cx = Cx {
+            conn: &self.info,
+            options: tools.options,
+            descriptor,
+            pool: tools.pool,
+            sink: tools.sink,
+            capture: None,
+            handed_over: &mut self.handed_over,
+        };
         let result = work(parser.as_mut(), descriptor, &mut cx);
         if let Some(capture) = cx.capture {
             self.want(capture, tools);

@@ -1,6 +1,6 @@
 //! Where exchanges go, and what is counted on the way.
 
-use super::Amount;
+use super::{Amount, Direction};
 use crate::model::{ConnId, ConnInfo, Exchange};
 
 /// Something that was dropped, cut or not understood. Every variant is a reason that is exported as a counter.
@@ -78,6 +78,11 @@ pub trait Sink {
     /// The protocol or the role of `conn` became known.
     fn classified(&mut self, conn: &ConnInfo, protocol: Option<&'static str>) {
         let _ = (conn, protocol);
+    }
+
+    /// A message that is no request and no answer passed `conn`, with `bytes` bytes of payload (WebSocket).
+    fn message(&mut self, conn: &ConnInfo, protocol: &'static str, direction: Direction, bytes: u64) {
+        let _ = (conn, protocol, direction, bytes);
     }
 
     /// `n` things were lost for `loss`, in `protocol` if that was known.

@@ -1,7 +1,7 @@
 //! What a parser may do to the world: begin, announce and finish exchanges, count, and ask for more bytes.
 
 use super::{Descriptor, End, Input};
-use crate::flow::{Capture, Loss, Pool, Sink};
+use crate::flow::{Capture, Direction, Loss, Pool, Sink};
 use crate::model::{ConnInfo, Exchange, Kind, Message, Mono, Role};
 
 /// Limits and choices that parsers obey.
@@ -31,6 +31,7 @@ pub struct Cx<'a> {
     pub(crate) pool: &'a mut Pool,
     pub(crate) sink: &'a mut dyn Sink,
     pub(crate) capture: Option<Capture>,
+    pub(crate) handed_over: &'a mut Option<Box<Exchange>>,
 }
 
 impl Cx<'_> {
@@ -105,5 +106,21 @@ impl Cx<'_> {
     /// Asks the kernel for another amount of each direction from now on.
     pub fn want(&mut self, capture: Capture) {
         self.capture = Some(capture);
+    }
+
+    /// Leaves an announced exchange to the parser that [`super::Stop::Switch`] names: its answer comes there.
+    pub fn hand_over(&mut self, exchange: Box<Exchange>) {
+        *self.handed_over = Some(exchange);
+    }
+
+    /// Takes the exchange that the parser before this one left.
+    pub fn take_over(&mut self) -> Option<Box<Exchange>> {
+        self.handed_over.take()
+    }
+
+    /// Counts a message that is no request and no answer (WebSocket): `from` has sent it whole, with `bytes` of payload.
+    pub fn message(&mut self, from: End, bytes: u64) {
+        let direction = if self.observes(from) { Direction::Egress } else { Direction::Ingress };
+        self.sink.message(self.conn, self.descriptor.name, direction, bytes);
     }
 }

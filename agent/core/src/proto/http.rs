@@ -5,7 +5,7 @@ use super::url::{Url, host_and_port, write_authority, write_query, write_text};
 use super::{Cx, End};
 use crate::flow::Loss;
 use crate::model::semconv as s;
-use crate::model::{Exchange, Key, Role, TraceContext};
+use crate::model::{Close, Exchange, Key, Role, TraceContext};
 
 /// A request, as its head tells it.
 #[derive(Clone, Copy, Debug)]
@@ -48,6 +48,20 @@ pub(crate) fn request(exchange: &mut Exchange, request: &Request<'_>, cx: &mut C
     }
     parts.server_address(exchange, cx);
     exchange.attrs.set_static(s::NETWORK_PROTOCOL_VERSION, request.version);
+}
+
+/// Sets the attributes of a remote procedure call that HTTP carries: its method, as `target` names it, and its server.
+pub(crate) fn rpc(exchange: &mut Exchange, request: &Request<'_>, target: Option<&[u8]>, cx: &mut Cx<'_>) {
+    if let Some(target) = target {
+        let path = Url::parse(target).path;
+        set_clipped(exchange, s::RPC_METHOD, path.strip_prefix(b"/").unwrap_or(path), cx);
+    }
+    let authority = request.authority.filter(|authority| (1..=MAX_AUTHORITY).contains(&authority.len()));
+    Parts { request, url: Url::default(), authority }.server_address(exchange, cx);
+    exchange.attrs.set_static(s::NETWORK_PROTOCOL_VERSION, request.version);
+    if cx.observes(End::Server) {
+        exchange.attrs.set_with(s::CLIENT_ADDRESS, |out| write_display(out, cx.conn.remote.ip()));
+    }
 }
 
 struct Parts<'a> {
@@ -204,5 +218,18 @@ pub(crate) fn status(exchange: &mut Exchange, code: u16, cx: &Cx<'_>) {
     let first_error = if cx.observes(End::Client) { 400 } else { 500 };
     if code >= first_error {
         exchange.error = Some(code.to_string());
+    }
+}
+
+/// `error.type` of a call that has no whole answer when its connection ends, if that is an error.
+pub(crate) fn close_error(how: Close, first_fin: Option<End>, cx: &Cx<'_>) -> Option<&'static str> {
+    match how {
+        Close::Fin if first_fin == Some(End::Client) => Some(s::ERROR_CANCELLED),
+        Close::Fin => Some(s::ERROR_CLOSED),
+        Close::ResetByLocal if cx.observes(End::Client) => Some(s::ERROR_CANCELLED),
+        Close::ResetByRemote if cx.observes(End::Server) => Some(s::ERROR_CANCELLED),
+        Close::ResetByLocal | Close::ResetByRemote => Some(s::ERROR_RESET),
+        Close::TimedOut => Some(s::ERROR_TIMEOUT),
+        Close::Unobserved => None,
     }
 }

@@ -24,8 +24,10 @@
 mod context;
 mod http;
 mod http1;
+mod http2;
 mod input;
 mod url;
+mod websocket;
 
 pub use context::{Cx, Options};
 pub use input::{Input, Mark};
@@ -34,7 +36,7 @@ use crate::flow::Capture;
 use crate::model::{Close, Family, Mono, Transport};
 
 /// All protocols, in the order in which equal evidence is settled.
-pub static TABLE: &[&Descriptor] = &[&http1::DESCRIPTOR];
+pub static TABLE: &[&Descriptor] = &[&http1::DESCRIPTOR, &http2::DESCRIPTOR, &websocket::DESCRIPTOR];
 
 /// An end of a connection, by its part in the protocol: requests come from the client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -182,6 +182,8 @@ struct Http1 {
     /// Whether a whole head was seen: before that, bytes that are none mean another protocol.
     confirmed: bool,
     first_fin: Option<End>,
+    /// The request that HTTP/2 will answer (`Upgrade: h2c`).
+    upgraded: Option<Box<Exchange>>,
 }
 
 /// Whether `a` is behind `b` in sequence space (RFC 9293 §3.4).
@@ -200,6 +202,7 @@ impl Http1 {
             stop: None,
             confirmed: false,
             first_fin: None,
+            upgraded: None,
         }
     }
 
@@ -381,6 +384,10 @@ impl Http1 {
             response.body_bytes = body.filter(|_| answer == Answer::Begun);
         }
         exchange.completeness.end_inferred = end.is_none() && answer == Answer::Begun;
+        if self.stop == Some(TO_HTTP2) && answer == Answer::Begun {
+            self.upgraded = Some(exchange);
+            return;
+        }
         cx.finish(exchange);
     }
 
@@ -646,31 +653,24 @@ impl Http1 {
 /// Line end behind a chunk's data.
 const CRLF: u64 = 2;
 
+/// What a connection speaks after `101` to h2c: the response to the request itself comes there (RFC 7540 §3.2).
+const TO_HTTP2: Stop = Stop::Switch("http/2");
+
 /// What a connection speaks after a response that ends HTTP/1 on it.
 fn after_tunnel(code: u16, upgrade: Option<&[u8]>) -> Stop {
     match upgrade.filter(|_| code == 101) {
         Some(protocol) if protocol.eq_ignore_ascii_case(b"websocket") => Stop::Switch("websocket"),
-        Some(protocol) if protocol.eq_ignore_ascii_case(b"h2c") => Stop::Switch("http/2"),
+        Some(protocol) if protocol.eq_ignore_ascii_case(b"h2c") => TO_HTTP2,
         _ => Stop::Opaque,
-    }
-}
-
-/// `error.type` of a call that has no whole answer when its connection ends, if that is an error.
-fn close_error(how: Close, first_fin: Option<End>, cx: &Cx<'_>) -> Option<&'static str> {
-    match how {
-        Close::Fin if first_fin == Some(End::Client) => Some(s::ERROR_CANCELLED),
-        Close::Fin => Some(s::ERROR_CLOSED),
-        Close::ResetByLocal if cx.observes(End::Client) => Some(s::ERROR_CANCELLED),
-        Close::ResetByRemote if cx.observes(End::Server) => Some(s::ERROR_CANCELLED),
-        Close::ResetByLocal | Close::ResetByRemote => Some(s::ERROR_RESET),
-        Close::TimedOut => Some(s::ERROR_TIMEOUT),
-        Close::Unobserved => None,
     }
 }
 
 impl Parser for Http1 {
     fn parse(&mut self, from: End, input: &Input<'_>, cx: &mut Cx<'_>) -> Step {
         if let Some(stop) = self.stop {
+            if let Some(exchange) = self.upgraded.take() {
+                cx.hand_over(exchange);
+            }
             return Step::Stop(stop);
         }
         match (self.lane(from).reading, from) {
@@ -739,8 +739,11 @@ impl Parser for Http1 {
     }
 
     fn closed(&mut self, how: Close, at: Mono, cx: &mut Cx<'_>) {
+        if let Some(exchange) = self.upgraded.take() {
+            cx.finish(exchange);
+        }
         while let Some(call) = self.queue.front_mut() {
-            let error = close_error(how, self.first_fin, cx);
+            let error = http::close_error(how, self.first_fin, cx);
             let until_close = self.server.reading == Reading::UntilClose && self.server.attached;
             let (error, end) = match call.answer {
                 Answer::Awaited => (error, None),

@@ -3,7 +3,6 @@
 //! [`wire`] is shared by both sides: records, their sizes and the meaning of every number. `rt` holds the few helpers
 //! that touch raw memory in BPF programs. Each `[[bin]]` beside this library is one family of programs.
 #![cfg_attr(target_arch = "bpf", no_std)]
-#![cfg_attr(test, expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test"))]
 
 #[cfg(target_arch = "bpf")]
 pub mod rt;

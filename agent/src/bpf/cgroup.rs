@@ -51,7 +51,7 @@ fn unescape(text: &str) -> String {
 ///
 /// # Errors
 /// [`RootError`] if none of the three works.
-pub fn open_root(configured: Option<&Path>, mountinfo: &str) -> Result<(OwnedFd, RootPlace), RootError> {
+pub(super) fn open_root(configured: Option<&Path>, mountinfo: &str) -> Result<(OwnedFd, RootPlace), RootError> {
     let place = configured.map(Path::to_path_buf).or_else(|| mounted_at(mountinfo));
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     if let Some(path) = place {

@@ -31,7 +31,7 @@ const WAITING: usize = 20_000;
 /// How long an exchange waits for its owner.
 const PATIENCE: Duration = Duration::from_millis(1_000);
 /// `user_agent.original` of the agent's own export begins so; what carries it is never reported.
-pub const OWN_USER_AGENT: &str = "Remora/";
+pub(super) const OWN_USER_AGENT: &str = "Remora/";
 
 /// What the desk works with.
 pub struct DeskSettings {

@@ -156,7 +156,6 @@ mod tests {
     use super::*;
     use crate::selfobs::instruments::{self, Observed};
     use crate::selfobs::{Counters, Loss};
-    use opentelemetry::metrics::MeterProvider as _;
     use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
     use opentelemetry_proto::tonic::metrics::v1::{metric::Data, number_data_point::Value as PointValue};
     use prost::Message;

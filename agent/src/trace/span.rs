@@ -232,7 +232,7 @@ mod tests {
         exchange
     }
 
-    fn text<'a>(exchange: &'a Exchange, key: Key) -> &'a str {
+    fn text(exchange: &Exchange, key: Key) -> &str {
         exchange.attrs.str(key).unwrap_or("-")
     }
 

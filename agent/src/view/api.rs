@@ -211,7 +211,7 @@ mod tests {
     }
 
     async fn ask(router: Router, target: &str, host: &str) -> (StatusCode, Response) {
-        let request = axum::http::Request::builder().uri(target).header("host", host).body(Body::empty()).expect("request");
+        let request = Request::builder().uri(target).header("host", host).body(Body::empty()).expect("request");
         let response = router.oneshot(request).await.expect("infallible");
         (response.status(), response)
     }

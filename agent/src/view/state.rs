@@ -60,6 +60,9 @@ pub struct Totals {
     pub forgotten: u64,
 }
 
+/// Component and reason.
+type LossKey = (&'static str, &'static str);
+
 #[derive(Debug)]
 struct Shared {
     revision: AtomicU64,
@@ -67,7 +70,7 @@ struct Shared {
     services: Mutex<Services>,
     connections: Mutex<Connections>,
     patterns: Mutex<Patterns>,
-    losses: Mutex<BTreeMap<(&'static str, &'static str), (u64, UnixNanos)>>,
+    losses: Mutex<BTreeMap<LossKey, (u64, UnixNanos)>>,
     status: Mutex<Status>,
 }
 

@@ -6,17 +6,23 @@
 #![cfg_attr(test, expect(clippy::unwrap_used, reason = "a test that cannot go on fails"))]
 
 mod agent;
+mod calls;
 mod collector;
 mod http;
+mod nginx;
 mod otlp;
 mod parts;
 mod process;
+mod scene;
 mod wait;
 
 pub use agent::Agent;
+pub use calls::{Call, calls};
 pub use collector::Collector;
 pub use http::{Response, get};
-pub use otlp::{Item, attributes};
+pub use nginx::Nginx;
+pub use otlp::{Item, SpanKind, attributes};
 pub use parts::{is_root, part, repository, target_dir};
 pub use process::Process;
+pub use scene::{Scene, Telemetry};
 pub use wait::{free_port, wait_until};

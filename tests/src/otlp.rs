@@ -2,6 +2,17 @@
 
 use serde_json::{Map, Value};
 
+/// `SpanKind` of OTLP.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SpanKind {
+    /// Serves a request.
+    Server,
+    /// Sends a request and waits.
+    Client,
+    /// Any other.
+    Other,
+}
+
 /// One span, metric or log record, with the attributes of the Resource it came with.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Item {
@@ -18,6 +29,40 @@ impl Item {
     #[must_use]
     pub fn text(&self, field: &str) -> &str {
         self.value[field].as_str().unwrap_or_default()
+    }
+
+    /// Kind of a span.
+    #[must_use]
+    pub fn kind(&self) -> SpanKind {
+        match self.value["kind"].as_u64() {
+            Some(2) => SpanKind::Server,
+            Some(3) => SpanKind::Client,
+            _ => SpanKind::Other,
+        }
+    }
+
+    /// Whether the status of a span is Error.
+    #[must_use]
+    pub fn is_error(&self) -> bool {
+        self.value["status"]["code"] == 2
+    }
+
+    /// A time of a span in nanoseconds since the Unix epoch; zero where it is missing.
+    #[must_use]
+    pub fn nanos(&self, field: &str) -> u64 {
+        self.text(field).parse().unwrap_or_default()
+    }
+
+    /// One of the item's own attributes; null where it is missing.
+    #[must_use]
+    pub fn attribute(&self, key: &str) -> Value {
+        self.attributes().remove(key).unwrap_or_default()
+    }
+
+    /// Name of the service that a Resource stands for.
+    #[must_use]
+    pub fn service(&self) -> &str {
+        self.resource.get("service.name").and_then(Value::as_str).unwrap_or_default()
     }
 
     /// The item's own attributes.

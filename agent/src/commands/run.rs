@@ -31,6 +31,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::runtime::Runtime;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// Time for sending what is left at the end.
 const FLUSH: Duration = Duration::from_secs(10);
@@ -48,6 +49,8 @@ pub fn run(config: Config) -> Result<(), CommandError> {
         .build()
         .map_err(failed("start the asynchronous runtime"))?;
     let _entered = runtime.enter();
+    // Before anything is attached: from here on a signal means a clean stop.
+    let stop_signal = StopSignals::catch()?;
     let export = Export::start(&config, runtime.handle())?;
     let _lock = super::lock::only_agent(&config.state_dir)?;
 
@@ -75,7 +78,7 @@ pub fn run(config: Config) -> Result<(), CommandError> {
     };
     let stop = Arc::new(AtomicBool::new(false));
     let thread = start(parts, Arc::clone(&stop))?;
-    let signal = runtime.block_on(stop_signal())?;
+    let signal = runtime.block_on(stop_signal.first());
     tracing::info!(signal, "stopping: sending what is left");
     stop.store(true, Ordering::Relaxed);
     if thread.join().is_err() {
@@ -256,13 +259,23 @@ fn start(parts: Parts, stop: Arc<AtomicBool>) -> Result<std::thread::JoinHandle<
         .map_err(|source| CommandError::Io { doing: "start the capture thread".into(), source })
 }
 
-/// Waits for SIGTERM or SIGINT.
-async fn stop_signal() -> Result<&'static str, CommandError> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let catch = |kind| signal(kind).map_err(|source| CommandError::Io { doing: "catch signals".into(), source });
-    let (mut term, mut int) = (catch(SignalKind::terminate())?, catch(SignalKind::interrupt())?);
-    Ok(tokio::select! {
-        _ = term.recv() => "SIGTERM",
-        _ = int.recv() => "SIGINT",
-    })
+/// SIGTERM and SIGINT, caught from the moment this exists.
+struct StopSignals {
+    term: Signal,
+    int: Signal,
+}
+
+impl StopSignals {
+    fn catch() -> Result<Self, CommandError> {
+        let catch = |kind| signal(kind).map_err(|source| CommandError::Io { doing: "catch signals".into(), source });
+        Ok(Self { term: catch(SignalKind::terminate())?, int: catch(SignalKind::interrupt())? })
+    }
+
+    /// Waits for the first of them, and names it.
+    async fn first(mut self) -> &'static str {
+        tokio::select! {
+            _ = self.term.recv() => "SIGTERM",
+            _ = self.int.recv() => "SIGINT",
+        }
+    }
 }

@@ -134,8 +134,10 @@ impl Flow {
         let (unanswered, idle) = (before(self.limits.answer), before(self.limits.datagram_idle));
         let mut tools = Tools { table: self.table, options: &self.options, pool: &mut self.pool, sink };
         self.connections.retain(|_, connection| {
-            connection.expire(unanswered, &mut tools);
-            let over = connection.info.transport == Transport::Udp && (connection.last_seen < idle || connection.is_opaque());
+            let is_udp = connection.info.transport == Transport::Udp;
+            // An answer that does not come before the socket is forgotten never comes.
+            connection.expire(if is_udp { unanswered.max(idle) } else { unanswered }, &mut tools);
+            let over = is_udp && (connection.last_seen < idle || connection.is_opaque());
             if over {
                 connection.closed(Close::Unobserved, connection.last_seen, &mut tools);
             }

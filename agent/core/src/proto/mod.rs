@@ -22,6 +22,7 @@
 //! hole (`Talk::lose`), and compare `Outcome::brief` or `Outcome::full`.
 
 mod context;
+mod dns;
 mod http;
 mod http1;
 mod http2;
@@ -30,13 +31,14 @@ mod url;
 mod websocket;
 
 pub use context::{Cx, Options};
+pub use dns::NameCache;
 pub use input::{Input, Mark};
 
 use crate::flow::Capture;
 use crate::model::{Close, Family, Mono, Transport};
 
 /// All protocols, in the order in which equal evidence is settled.
-pub static TABLE: &[&Descriptor] = &[&http1::DESCRIPTOR, &http2::DESCRIPTOR, &websocket::DESCRIPTOR];
+pub static TABLE: &[&Descriptor] = &[&http1::DESCRIPTOR, &http2::DESCRIPTOR, &websocket::DESCRIPTOR, &dns::UDP, &dns::TCP];
 
 /// An end of a connection, by its part in the protocol: requests come from the client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -187,7 +187,7 @@ fn ends_and_ticks_reach_the_parser() {
 #[test]
 fn datagrams_are_messages_of_their_own() {
     let talk = toy().udp().client("u1\n").server("answer").client("2\n");
-    assert_eq!(texts(&talk.clone().run()), "udp:u1 udp:2 udp:(expire) udp:(Unobserved)");
+    assert_eq!(texts(&talk.clone().run()), "udp:u1 udp:2 udp:(Unobserved)");
     let limits = Limits { datagram_idle: Duration::from_secs(1), ..Limits::default() };
     assert_eq!(texts(&talk.limits(limits).wait(Duration::from_secs(9)).tick().run()), "udp:u1 udp:2 udp:(expire) udp:(Unobserved)");
 }

@@ -27,6 +27,10 @@ mod http;
 mod http1;
 mod http2;
 mod input;
+mod keys;
+mod memcached;
+mod ordered;
+mod redis;
 mod url;
 mod websocket;
 
@@ -38,7 +42,8 @@ use crate::flow::Capture;
 use crate::model::{Close, Family, Mono, Transport};
 
 /// All protocols, in the order in which equal evidence is settled.
-pub static TABLE: &[&Descriptor] = &[&http1::DESCRIPTOR, &http2::DESCRIPTOR, &websocket::DESCRIPTOR, &dns::UDP, &dns::TCP];
+pub static TABLE: &[&Descriptor] =
+    &[&http1::DESCRIPTOR, &http2::DESCRIPTOR, &websocket::DESCRIPTOR, &dns::UDP, &dns::TCP, &redis::DESCRIPTOR, &memcached::DESCRIPTOR];
 
 /// An end of a connection, by its part in the protocol: requests come from the client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

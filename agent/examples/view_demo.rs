@@ -81,7 +81,7 @@ fn show(view: &View, step: Step, end: &End<'_>, time: UnixNanos, micros: u64, fa
     let http = protocol.starts_with("http");
     let error = failed.then(|| if http { "503" } else { "57014" }.to_owned());
     let attributes: [(Key, &str); 4] = [
-        (if http { semconv::URL_PATH } else { semconv::DB_QUERY_TEXT }, label),
+        if http { (semconv::URL_PATH, label.split([' ', '?']).nth(1).unwrap_or("/")) } else { (semconv::DB_QUERY_TEXT, label) },
         (semconv::NETWORK_PROTOCOL_NAME, protocol),
         (semconv::SERVER_ADDRESS, "10.0.3.17"),
         (semconv::SERVER_PORT, "8080"),

@@ -1,6 +1,6 @@
 //! Exchanges per second and core, and allocations per exchange, from segments as capture delivers them.
 //!
-//! `cargo bench -p remora-core --bench decode`. Budget: 2 M exchanges/s for HTTP/1, no allocation in the steady state.
+//! `cargo bench -p remora-core --bench decode`. Budget: 2 M exchanges/s for HTTP/1, 1 M for HTTP/2, no allocation in the steady state.
 
 use remora_core::flow::{Direction, Flow, Limits, Order, Segment, Sink};
 use remora_core::model::{ConnId, ConnInfo, Exchange, Mono, Role, Transport};
@@ -30,8 +30,55 @@ impl Sink for Count {
     }
 }
 
+/// What the ends of a connection say.
+struct Speech {
+    /// First of all.
+    opening: (&'static [u8], &'static [u8]),
+    request: Vec<u8>,
+    response: Vec<u8>,
+    /// Where in request and response the frames of HTTP/2 have their stream.
+    streams: (Vec<usize>, Vec<usize>),
+}
+
+impl Speech {
+    fn http1() -> Self {
+        Self { opening: (b"", b""), request: REQUEST.to_vec(), response: RESPONSE.to_vec(), streams: (Vec::new(), Vec::new()) }
+    }
+
+    /// A unary gRPC call: all fields but a new trace context and the path come from the header tables.
+    fn grpc() -> Self {
+        let frame = |kind: u8, flags: u8, payload: &[u8]| {
+            let len = u8::try_from(payload.len()).expect("short frames");
+            [&[0, 0, len, kind, flags, 0, 0, 0, 0], payload].concat()
+        };
+        let block = [
+            b"\x83\x86\x04\x16/items.v1.Items/GetOne\x01\x0citems.exampl\x0f\x10\x10application/grpc\x00\x0btraceparent\x37".as_slice(),
+            b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+        ]
+        .concat();
+        let headers = frame(1, 4, &block);
+        let (ask, answer, trailers) =
+            (frame(0, 1, b"\0\0\0\0\x03\x08\x2a\x10"), frame(0, 0, &[0; 40]), frame(1, 5, b"\x00\x0bgrpc-status\x010"));
+        let head = frame(1, 4, b"\x88\x0f\x10\x10application/grpc");
+        let streams = (vec![5, headers.len() + 5], vec![5, head.len() + 5, head.len() + answer.len() + 5]);
+        Self {
+            opening: (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0", b"\0\0\0\x04\0\0\0\0\0"),
+            request: [headers, ask].concat(),
+            response: [head, answer, trailers].concat(),
+            streams,
+        }
+    }
+
+    fn set_stream(&mut self, stream: u32) {
+        let number = stream.to_be_bytes();
+        self.streams.0.iter().for_each(|&at| self.request[at..at + 4].copy_from_slice(&number));
+        self.streams.1.iter().for_each(|&at| self.response[at..at + 4].copy_from_slice(&number));
+    }
+}
+
 /// Connections that ask and answer in turn.
 struct Load {
+    speech: Speech,
     flow: Flow,
     count: Count,
     connections: u64,
@@ -39,8 +86,9 @@ struct Load {
 }
 
 impl Load {
-    fn new(connections: u64, role: Role) -> Self {
-        let mut load = Self { flow: Flow::new(Limits::default(), Options::default()), count: Count::default(), connections, turn: 0 };
+    fn new(speech: Speech, connections: u64, role: Role) -> Self {
+        let mut load =
+            Self { speech, flow: Flow::new(Limits::default(), Options::default()), count: Count::default(), connections, turn: 0 };
         (0..connections).for_each(|id| load.flow.open(info(id, role), &mut load.count));
         load
     }
@@ -48,15 +96,23 @@ impl Load {
     /// One exchange on each connection.
     fn round(&mut self) {
         let len = |bytes: &[u8]| u32::try_from(bytes.len()).unwrap_or(u32::MAX);
-        let (asked, answered) = (self.turn.wrapping_mul(len(REQUEST)), self.turn.wrapping_mul(len(RESPONSE)));
+        let opening = self.speech.opening;
+        self.speech.set_stream(self.turn * 2 + 1);
+        let Speech { request, response, .. } = &self.speech;
+        let asked = self.turn.wrapping_mul(len(request)).wrapping_add(len(opening.0));
+        let answered = self.turn.wrapping_mul(len(response)).wrapping_add(len(opening.1));
         for id in 0..self.connections {
-            let mut segment = |direction, seq, ack, data| {
+            let mut segment = |direction, seq, ack, data: &[u8]| {
                 let time = Mono(u64::from(self.turn));
                 let segment = Segment { direction, time, seq, ack, len: len(data), data_at: 0, data, order: Order::Next, task: None };
                 self.flow.segment(ConnId(id), &segment, &mut self.count);
             };
-            segment(Direction::Egress, asked, answered, REQUEST);
-            segment(Direction::Ingress, answered, asked.wrapping_add(len(REQUEST)), RESPONSE);
+            if self.turn == 0 && !opening.0.is_empty() {
+                segment(Direction::Egress, 0, 0, opening.0);
+                segment(Direction::Ingress, 0, len(opening.0), opening.1);
+            }
+            segment(Direction::Egress, asked, answered, request);
+            segment(Direction::Ingress, answered, asked.wrapping_add(len(request)), response);
         }
         self.turn = self.turn.wrapping_add(1);
     }
@@ -77,8 +133,8 @@ fn info(id: u64, role: Role) -> ConnInfo {
     }
 }
 
-fn measure(name: &str, connections: u64, exchanges: u64) {
-    let mut load = Load::new(connections, Role::Client);
+fn measure(name: &str, speech: Speech, connections: u64, exchanges: u64) {
+    let mut load = Load::new(speech, connections, Role::Client);
     (0..20).for_each(|_| load.round());
     let (start, before) = (cpu_nanos(), load.count.0);
     let region = Region::new(ALLOCATOR);
@@ -97,6 +153,8 @@ fn cpu_nanos() -> u64 {
 }
 
 fn main() {
-    measure("http/1.1, 1 connection", 1, 2_000_000);
-    measure("http/1.1, 1000 connections", 1000, 2_000_000);
+    measure("http/1.1, 1 connection", Speech::http1(), 1, 2_000_000);
+    measure("http/1.1, 1000 connections", Speech::http1(), 1000, 2_000_000);
+    measure("gRPC, 1 connection", Speech::grpc(), 1, 2_000_000);
+    measure("gRPC, 1000 connections", Speech::grpc(), 1000, 2_000_000);
 }

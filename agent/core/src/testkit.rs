@@ -97,6 +97,25 @@ impl Talk {
         self
     }
 
+    /// The connection existed before, and capture begins with piece `n` of either end.
+    #[must_use]
+    pub fn joined_at(mut self, n: usize) -> Self {
+        self.events.drain(..n.min(self.events.len()));
+        self.midway()
+    }
+
+    /// Number of pieces and other events so far.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.events.len()
+    }
+
+    /// Whether nothing was said yet.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.events.is_empty()
+    }
+
     /// First TCP sequence number of the client's and of the server's bytes.
     #[must_use]
     pub fn seq(mut self, client: u32, server: u32) -> Self {

@@ -18,9 +18,13 @@
 //! 5. [`Parser::closed`] and [`Parser::expire`] finish what is still open, with the `error.type` of
 //!    [`crate::model::semconv`].
 //!
+//! Its real traffic gets a line in `confusion.rs`, so that neither it nor any other protocol is taken for another.
+//!
 //! Tests write conversations with `crate::testkit::Talk`: bytes of real programs, any split (`Talk::split`), any
 //! hole (`Talk::lose`), and compare `Outcome::brief` or `Outcome::full`.
 
+#[cfg(test)]
+mod confusion;
 mod context;
 mod dns;
 mod http;

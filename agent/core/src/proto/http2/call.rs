@@ -57,6 +57,8 @@ pub(super) struct Call {
     format: Option<Format>,
     /// Whether it may be gRPC although that was not seen.
     may_be_grpc: bool,
+    /// Whether the request's body begins with exactly one message of gRPC, as the first DATA shows.
+    is_enveloped: bool,
     timeout: Option<Duration>,
     answer: Answer,
     http_status: Option<u16>,
@@ -88,6 +90,7 @@ impl Call {
             exchange,
             format,
             may_be_grpc: head.may_lack(Name::ContentType),
+            is_enveloped: false,
             timeout: head.get(Name::GrpcTimeout).and_then(grpc::timeout),
             answer: Answer::Awaited,
             http_status: None,
@@ -111,6 +114,7 @@ impl Call {
             exchange,
             format: None,
             may_be_grpc: false,
+            is_enveloped: false,
             timeout: None,
             answer: Answer::Awaited,
             http_status: None,
@@ -128,6 +132,25 @@ impl Call {
         let sum = if from == End::Client { &mut self.request_bytes } else { &mut self.response_bytes };
         *sum = sum.map(|sum| sum.saturating_add(bytes as u64));
         self.touch(from, at);
+    }
+
+    /// The size of a body is not known: DATA was seen whose padding was not.
+    pub(super) fn lose_size(&mut self, from: End) {
+        match from {
+            End::Client => self.request_bytes = None,
+            End::Server => self.response_bytes = None,
+        }
+    }
+
+    /// Whether the first bytes of the request's body are of use.
+    pub(super) fn wants_envelope(&self) -> bool {
+        self.may_be_grpc && self.format.is_none() && self.request_bytes == Some(0)
+    }
+
+    /// The first DATA of the request begins with `prefix` and has `len` bytes.
+    pub(super) fn envelope(&mut self, prefix: [u8; 5], len: usize) {
+        let [compressed, length @ ..] = prefix;
+        self.is_enveloped = compressed <= 1 && usize::try_from(u32::from_be_bytes(length)).is_ok_and(|length| length + prefix.len() == len);
     }
 
     /// `from` sent something for this stream at `at`.
@@ -169,7 +192,9 @@ impl Call {
         }
         self.touch(End::Server, start.mark.time);
         self.code = head.get(Name::GrpcStatus).and_then(Code::parse).or(self.code);
-        if self.may_be_grpc && self.format.is_none() && self.code.is_some() {
+        // A message of exactly the length that it says, and trailers: nothing else speaks like that.
+        let is_grpc = self.code.is_some() || (is_trailers && is_last && self.is_enveloped);
+        if self.may_be_grpc && self.format.is_none() && is_grpc {
             self.turn_into_rpc(Format::Grpc);
         }
         // The status may be one of the fields that are not known.

@@ -39,6 +39,9 @@ const WHOLE_SEGMENTS: Capture = Capture { client: Amount::Segment(64 * 1024), se
 /// Longest header block that is put together from CONTINUATION frames.
 const MAX_BLOCK: usize = 128 * 1024;
 
+/// Length of what stands before a message of gRPC: whether it is compressed, and its length.
+const GRPC_PREFIX: usize = 5;
+
 /// Strong for the client's preface, and midway for frames of which one is a request's or a response's HEADERS by the
 /// right end.
 fn detect(sample: &Sample<'_>) -> Evidence {
@@ -214,28 +217,38 @@ impl Http2 {
     }
 
     fn data(&mut self, from: End, header: &Header, input: &Input<'_>, cx: &mut Cx<'_>) -> Step {
+        let bytes = input.bytes();
         let (mut start, mut padding) = (frame::HEADER, 0);
         if header.has(frame::PADDED) {
-            let Some(&length) = input.bytes().get(frame::HEADER) else { return Step::More };
+            let Some(&length) = bytes.get(frame::HEADER) else { return Step::More };
             (start, padding) = (start + 1, usize::from(length));
         }
         let Some(body) = header.total().checked_sub(start + padding) else { return self.malformed(from, input, cx) };
         let (stream, is_last) = (header.stream, header.has(frame::END_STREAM));
-        let call = self.call(stream);
-        let has_web = from == End::Server && call.as_ref().is_some_and(|call| call.web.is_some());
-        if let Some(call) = call {
+        let mut has_web = false;
+        if let Some(call) = self.call(stream) {
+            if from == End::Client && body >= GRPC_PREFIX && call.wants_envelope() {
+                let Some(prefix) = bytes.get(start..).and_then(|bytes| bytes.first_chunk::<GRPC_PREFIX>()) else { return Step::More };
+                call.envelope(*prefix, body);
+            }
+            has_web = from == End::Server && call.web.is_some();
             call.data(from, body, input.time(0));
         }
-        let lane = self.lane(from);
         if has_web {
-            lane.reading = Reading::Web { stream, body, padding, is_last };
+            self.server.reading = Reading::Web { stream, body, padding, is_last };
             if body + padding == 0 {
                 self.data_done(from, stream, is_last, Some(input.time(start - 1)), cx);
             }
             return Step::Take(start);
         }
-        lane.passing = Some(Passing { stream, is_last, end: input.offset() + header.total() as u64 });
+        self.pass(from, header, input);
         Step::Skip(header.total() as u64)
+    }
+
+    /// The DATA frame at the start of `input` will pass unseen.
+    fn pass(&mut self, from: End, header: &Header, input: &Input<'_>) {
+        let end = input.offset() + header.total() as u64;
+        self.lane(from).passing = Some(Passing { stream: header.stream, is_last: header.has(frame::END_STREAM), end });
     }
 
     /// Body of a gRPC-Web response.
@@ -439,6 +452,15 @@ impl Http2 {
     /// Bytes in front of a hole that begin a frame: what of it is there, and where it ends.
     fn cut_frame(&mut self, from: End, header: &Header, before: &Input<'_>, mark: &Mark, cx: &mut Cx<'_>) {
         let payload = &before.bytes()[frame::HEADER..];
+        if header.kind == frame::DATA {
+            if let Some(call) = self.call(header.stream) {
+                call.data(from, header.len, before.time(0));
+                if header.has(frame::PADDED) {
+                    call.lose_size(from);
+                }
+            }
+            return self.pass(from, header, before);
+        }
         if !matches!(header.kind, frame::HEADERS | frame::PUSH_PROMISE | frame::CONTINUATION) {
             return;
         }

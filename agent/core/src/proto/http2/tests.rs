@@ -363,7 +363,7 @@ fn joined_midway_unknown_values_are_marked_and_later_ones_known() {
                 "GET - 200 incomplete=request_lost",
                 "GET /new 404 incomplete=request_lost",
                 "GET /new 404 incomplete=request_lost",
-                "POST - 200 incomplete=request_lost,response_lost"
+                "grpc - - incomplete=request_lost,response_lost"
             ]
         );
     }

@@ -1,0 +1,110 @@
+//! A conversation of every protocol, as real programs hold it: each is taken for itself, at any port, from any place
+//! on, and never for another.
+//!
+//! A protocol adds its conversations to [`TALKS`]: one piece a segment, at least two exchanges each.
+
+use super::End::{Client, Server};
+use super::TABLE;
+use crate::testkit::Talk;
+use std::collections::BTreeSet;
+
+/// A name, the protocol that it is, and what is said.
+type Conversation = (&'static str, &'static str, fn(Talk) -> Talk);
+
+static TALKS: &[Conversation] = &[
+    ("http/1.1 keep-alive", "http/1.1", |talk| {
+        (0..3).fold(talk, |talk, _| {
+            talk.client("GET /a?b=1 HTTP/1.1\r\nHost: h\r\nUser-Agent: curl/8.5.0\r\n\r\n")
+                .server("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello")
+        })
+    }),
+    ("http/1.1 upload", "http/1.1", |talk| {
+        talk.client("POST /up HTTP/1.1\r\nHost: h\r\nContent-Length: 3000\r\n\r\n")
+            .client(vec![0; 3000])
+            .server("HTTP/1.1 201 Created\r\nContent-Length: 0\r\n\r\n")
+            .client("GET / HTTP/1.1\r\nHost: h\r\n\r\n")
+            .server("HTTP/1.1 404 Not Found\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nno\r\n0\r\n\r\n")
+    }),
+    ("http/2 by nghttp2", "http/2", |talk| {
+        talk.client(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\x12\x04\0\0\0\0\0\0\x03\0\0\0\x64\0\x04\x02\0\0\0\0\x02\0\0\0\0")
+            .client(b"\0\0\x04\x08\0\0\0\0\0\x01\xff\0\x01")
+            .server(b"\0\0\x12\x04\0\0\0\0\0\0\x03\0\0\0\x80\0\x04\0\x01\0\0\0\x05\0\xff\xff\xff\0\0\0\x04\x01\0\0\0\0")
+            .client(b"\0\0\0\x04\x01\0\0\0\0\0\0\x0b\x01\x05\0\0\0\x01\x82\x86\x84\x41\x01h\x53\x03*/*")
+            .server(b"\0\0\x01\x01\x04\0\0\0\x01\x88\0\0\x05\0\x01\0\0\0\x01hello")
+            .client(b"\0\0\x04\x01\x05\0\0\0\x03\x82\x86\x84\xbf")
+            .server(b"\0\0\x01\x01\x05\0\0\0\x03\x8d")
+    }),
+    ("grpc", "http/2", |talk| {
+        let talk = talk
+            .client(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0")
+            .server(b"\0\0\0\x04\0\0\0\0\0\0\0\0\x04\x01\0\0\0\0")
+            .client(b"\0\0\x28\x01\x04\0\0\0\x01\x83\x86\x44\x05/s/Me\x41\x01h\x5f\x10application/grpc\x40\x02te\x05trail\0\0\x07\0\x01\0\0\0\x01\0\0\0\0\x02hi");
+        talk.server(b"\0\0\x13\x01\x04\0\0\0\x01\x88\x5f\x10application/grpc\0\0\x05\0\0\0\0\0\x01\0\0\0\0\0\0\0\x0f\x01\x05\0\0\0\x01\x40\x0bgrpc-status\x010")
+            .client(b"\0\0\x06\x01\x04\0\0\0\x03\x83\x86\xc1\xc0\xbf\xbe\0\0\x07\0\x01\0\0\0\x03\0\0\0\0\x02hi")
+            .server(b"\0\0\x02\x01\x04\0\0\0\x03\x88\xbf\0\0\x05\0\0\0\0\0\x03\0\0\0\0\0\0\0\x01\x01\x05\0\0\0\x03\xbe")
+    }),
+    ("websocket", "http/1.1", |talk| {
+        talk.client("GET /chat HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
+            .server("HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n")
+            .client(b"\x81\x85\0\0\0\0hello")
+            .server(b"\x82\x03abc")
+            .client(b"\x88\x80\0\0\0\0")
+    }),
+];
+
+/// A server port of every protocol, and one of none.
+fn ports() -> BTreeSet<u16> {
+    TABLE.iter().flat_map(|descriptor| descriptor.ports).copied().chain([4000]).collect()
+}
+
+#[test]
+fn every_conversation_is_taken_for_itself_at_any_port() {
+    for (name, protocol, said) in TALKS {
+        for port in ports() {
+            for talk in [Talk::new().at_server(), Talk::new().role_unknown(), Talk::new().at_server().role_unknown()] {
+                let outcome = said(talk).port(port).run();
+                assert_eq!(outcome.protocol, Some(*protocol), "{name} at port {port}");
+                assert!(!outcome.exchanges.is_empty(), "{name} at port {port}");
+            }
+        }
+    }
+}
+
+#[test]
+fn no_conversation_is_taken_for_another_from_any_place_on() {
+    for (name, protocol, said) in TALKS {
+        for start in 0..said(Talk::new()).len() {
+            for port in ports() {
+                for talk in [Talk::new(), Talk::new().at_server().role_unknown()] {
+                    let outcome = said(talk).joined_at(start).port(port).run();
+                    assert!(
+                        outcome.protocol.is_none_or(|taken| taken == *protocol),
+                        "{name} from {start} at {port}: {:?}",
+                        outcome.protocol
+                    );
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn split_conversations_are_taken_for_themselves() {
+    for (name, protocol, said) in TALKS {
+        for split in [1, 4, 100] {
+            let outcome = said(Talk::new()).split(split).run();
+            assert_eq!(outcome.protocol, Some(*protocol), "{name} in pieces of {split}");
+        }
+    }
+}
+
+#[test]
+fn one_end_alone_is_never_taken_for_another() {
+    for (name, protocol, said) in TALKS {
+        for end in [Client, Server] {
+            let only = said(Talk::new().midway().role_unknown()).lose(end.other(), 0..u64::MAX);
+            let taken = only.run().protocol;
+            assert!(taken.is_none_or(|taken| taken == *protocol), "{name}, {end:?} alone: {taken:?}");
+        }
+    }
+}

@@ -17,9 +17,9 @@ use remora_ebpf::{
         task::{self, Task},
     },
     wire::{
-        Amount, Counter, DATAGRAM, EGRESS, FIRST_REQUEST_BYTES, FIRST_RESPONSE_BYTES, FIRST_SEGMENTS, INGRESS, IPPROTO_TCP, IPPROTO_UDP,
-        KIND_SEGMENT, KIND_TOTALS, LARGEST, ORDER_AHEAD, ORDER_NEXT, ORDER_OLD, ROLE_CLIENT, ROLE_SERVER, Segment, TAIL, TCP_FIN, TCP_PSH,
-        TCP_RST, TCP_SYN,
+        Amount, Counter, Datagram, EGRESS, FIRST_ENDS, FIRST_REQUEST_BYTES, FIRST_RESPONSE_BYTES, FIRST_SEGMENTS, INGRESS, IPPROTO_TCP,
+        IPPROTO_UDP, KIND_DATAGRAM, KIND_SEGMENT, KIND_TOTALS, LARGEST, ORDER_AHEAD, ORDER_NEXT, ORDER_OLD, ROLE_CLIENT, ROLE_SERVER,
+        Segment, TAIL, TCP_FIN, TCP_PSH, TCP_RST, TCP_SYN,
     },
 };
 
@@ -138,17 +138,45 @@ fn datagram(ctx: &SkBuffContext, state: &mut State, headers: &Headers, direction
     if headers.payload == 0 {
         return;
     }
-    // One socket may talk to many peers: each datagram says again to whom.
-    state.announced = 0;
-    // SAFETY: the context is the verifier's.
-    announce(state, unsafe { bpf_skb_cgroup_id(ctx.as_ptr().cast()) });
     let task = if direction == EGRESS { task::current(constant(&TASK)) } else { Task::UNKNOWN };
     if state.tgid == 0 {
         state.tgid = task.tgid;
     }
-    let head = Head { state, headers, direction, order: ORDER_NEXT, flags: 0, task };
-    let piece = Piece { at: 0, len: headers.payload, data_at: 0, bytes: headers.payload.min(DATAGRAM) };
-    emit::<{ DATAGRAM as usize }>(ctx, &head, &piece);
+    if headers.payload <= 512 {
+        emit_datagram::<512>(ctx, state, headers, direction, task)
+    } else {
+        emit_datagram::<4096>(ctx, state, headers, direction, task)
+    }
+}
+
+#[repr(C)]
+struct SizedDatagram<const N: usize> {
+    head: Datagram,
+    data: [u8; N],
+}
+
+/// Sends one datagram, up to `N` bytes of it (a power of two).
+#[inline(always)]
+fn emit_datagram<const N: usize>(ctx: &SkBuffContext, state: &State, headers: &Headers, direction: u8, task: Task) {
+    let Some(mut entry) = sockets::EVENTS.reserve::<SizedDatagram<N>>(0) else {
+        return count(Counter::RingFull, 1);
+    };
+    let record = entry.as_mut_ptr();
+    // SAFETY: the reservation is exclusively ours and as large as the record; the mask bounds the copy by `N`.
+    unsafe {
+        let cgroup = bpf_skb_cgroup_id(ctx.as_ptr().cast());
+        sockets::write_open(core::ptr::addr_of_mut!((*record).head.open), state, KIND_DATAGRAM, cgroup);
+        (*record).head.open.time = bpf_ktime_get_ns();
+        (*record).head.direction = direction;
+        (*record).head.reserved = [0; 3];
+        (*record).head.tid = task.tid;
+        (*record).head.len = headers.payload;
+        let bytes = (core::hint::black_box(headers.payload.min(N as u32).wrapping_sub(1)) & (N as u32 - 1)) + 1;
+        let copied = bpf_skb_load_bytes(ctx.as_ptr(), headers.payload_at, (*record).data.as_mut_ptr().cast(), bytes) == 0;
+        (*record).head.captured = if copied { bytes } else { 0 };
+    }
+    entry.submit(BPF_RB_NO_WAKEUP as u64);
+    count(Counter::Segments, 1);
 }
 
 #[inline(always)]
@@ -215,15 +243,18 @@ fn copy(ctx: &SkBuffContext, state: &mut State, sk: *mut bpf_sock, headers: &Hea
         state.last = direction + 1;
         state.burst_taken = 0;
         state.read_reported = 0;
+    }
+    // A long first burst must not keep an undecided connection from its decision.
+    if burst || state.mode == UNCLASSIFIED {
         take_policy(state);
     }
-    let amount = amount(state, direction);
     if state.mode == UNCLASSIFIED {
         state.first_segments += 1;
-        if state.first_segments > FIRST_SEGMENTS {
+        if state.first_segments > FIRST_ENDS {
             return;
         }
     }
+    let amount = amount(state, direction);
     let task = if burst && direction == EGRESS && order == ORDER_NEXT { sender(sk, headers.seq) } else { Task::UNKNOWN };
     if state.tgid == 0 {
         state.tgid = task.tgid;
@@ -253,6 +284,9 @@ fn copy(ctx: &SkBuffContext, state: &mut State, sk: *mut bpf_sock, headers: &Hea
 fn amount(state: &State, direction: u8) -> Amount {
     if state.mode == DECIDED {
         return if direction == EGRESS { state.egress } else { state.ingress };
+    }
+    if state.first_segments > FIRST_SEGMENTS {
+        return Amount::NOTHING;
     }
     let request = match state.role {
         ROLE_CLIENT => direction == EGRESS,

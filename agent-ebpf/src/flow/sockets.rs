@@ -158,10 +158,17 @@ pub(crate) fn announce(state: &mut State, cgroup: u64) {
         count(Counter::RingFull, 1);
         return;
     };
-    // SAFETY: the reservation is exclusively ours and as large as the record.
+    write_open(entry.as_mut_ptr(), state, KIND_OPEN, cgroup);
+    entry.submit(BPF_RB_NO_WAKEUP as u64);
+    state.announced |= wanted;
+}
+
+/// Writes what is known of a socket to a reserved record.
+#[inline(always)]
+pub(crate) fn write_open(open: *mut Open, state: &State, kind: u8, cgroup: u64) {
+    // SAFETY: the caller's reservation is exclusively its own and at least as large as the record.
     unsafe {
-        let open = entry.as_mut_ptr();
-        (*open).kind = KIND_OPEN;
+        (*open).kind = kind;
         (*open).transport = state.transport;
         (*open).role = state.role;
         (*open).midway = state.midway;
@@ -179,8 +186,6 @@ pub(crate) fn announce(state: &mut State, cgroup: u64) {
         (*open).reserved = 0;
         (*open).comm = state.comm;
     }
-    entry.submit(BPF_RB_NO_WAKEUP as u64);
-    state.announced |= wanted;
 }
 
 /// Sends the counters of a socket. `old_state` is 0 while the connection goes on.

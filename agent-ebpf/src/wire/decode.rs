@@ -1,6 +1,8 @@
 //! Bytes of the ring buffer to records. Total: whatever the bytes are, the answer is a record or a reason.
 
-use super::{KIND_CLOSE, KIND_LISTEN, KIND_OPEN, KIND_READ, KIND_SEGMENT, KIND_TOTALS, Listen, Open, Read, Segment, Totals};
+use super::{
+    Datagram, KIND_CLOSE, KIND_DATAGRAM, KIND_LISTEN, KIND_OPEN, KIND_READ, KIND_SEGMENT, KIND_TOTALS, Listen, Open, Read, Segment, Totals,
+};
 use zerocopy::FromBytes;
 
 /// One record of the ring buffer.
@@ -8,6 +10,8 @@ use zerocopy::FromBytes;
 pub enum Record<'a> {
     /// A range of a stream and its captured bytes.
     Segment(Segment, &'a [u8]),
+    /// A datagram and its captured bytes.
+    Datagram(Datagram, &'a [u8]),
     /// A connection.
     Open(Open),
     /// Counters of a connection that goes on.
@@ -46,11 +50,15 @@ pub fn decode(bytes: &[u8]) -> Result<Record<'_>, Malformed> {
     fn head<T: FromBytes>(bytes: &[u8], short: Malformed) -> Result<T, Malformed> {
         T::read_from_prefix(bytes).map(|(head, _)| head).map_err(|_| short)
     }
+    let data = |rest: &'_ [u8], captured: u32| usize::try_from(captured).ok().filter(|n| *n <= rest.len()).ok_or(short);
     match kind {
         KIND_SEGMENT => {
             let (head, rest) = Segment::read_from_prefix(bytes).map_err(|_| short)?;
-            let data = usize::try_from(head.captured).ok().and_then(|n| rest.get(..n)).ok_or(short)?;
-            Ok(Record::Segment(head, data))
+            data(rest, head.captured).map(|n| Record::Segment(head, &rest[..n]))
+        }
+        KIND_DATAGRAM => {
+            let (head, rest) = Datagram::read_from_prefix(bytes).map_err(|_| short)?;
+            data(rest, head.captured).map(|n| Record::Datagram(head, &rest[..n]))
         }
         KIND_OPEN => head(bytes, short).map(Record::Open),
         KIND_TOTALS => head(bytes, short).map(Record::Totals),

@@ -34,6 +34,9 @@ pub const KIND_READ: u8 = 5;
 /// Kind of a [`Listen`].
 pub const KIND_LISTEN: u8 = 6;
 
+/// Kind of a [`Datagram`].
+pub const KIND_DATAGRAM: u8 = 7;
+
 /// `direction`: sent by the socket.
 pub const EGRESS: u8 = 0;
 /// `direction`: received by the socket.
@@ -176,6 +179,24 @@ record! {
 }
 
 record! {
+    /// A datagram with its ends, followed by `captured` bytes of it: a datagram socket may talk to many peers.
+    pub struct Datagram {
+        /// The ends; its kind is [`KIND_DATAGRAM`], its `tgid` the process that sent, or owns the socket.
+        pub open: Open,
+        /// [`EGRESS`] or [`INGRESS`].
+        pub direction: u8,
+        /// Zero.
+        pub reserved: [u8; 3],
+        /// Thread that sent it; 0 if not certain.
+        pub tid: u32,
+        /// Bytes of the datagram.
+        pub len: u32,
+        /// Bytes that follow this head.
+        pub captured: u32,
+    } size 128
+}
+
+record! {
     /// A thread took received bytes from a socket.
     pub struct Read {
         /// [`KIND_READ`].
@@ -270,10 +291,11 @@ pub const FIRST_REQUEST_BYTES: u32 = 64 * 1024;
 pub const FIRST_RESPONSE_BYTES: u32 = 4 * 1024;
 /// Segments that are copied before user space has classified a connection.
 pub const FIRST_SEGMENTS: u32 = 24;
+/// Segments whose ends are reported before user space has classified a connection: it needs some milliseconds, in which
+/// a whole response may pass, and never answers if it does not run.
+pub const FIRST_ENDS: u32 = 4096;
 /// Most bytes that one record carries: a message head of 64 KiB in one segment.
 pub const LARGEST: u32 = 64 * 1024;
-/// Most bytes that are copied of a datagram: DNS messages with EDNS are at most this in practice (RFC 6891 §6.2.5).
-pub const DATAGRAM: u32 = 4096;
 /// Bytes of the end of a pushed segment that are sent although its head was not wanted: they tell the end of a body.
 pub const TAIL: u32 = 16;
 

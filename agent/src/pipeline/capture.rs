@@ -84,7 +84,6 @@ pub fn run(parts: Parts, stop: &AtomicBool) {
         closes,
         listening,
         own: HashSet::new(),
-        datagram: None,
         forget: Vec::new(),
         now: clock.mono,
     };
@@ -135,8 +134,6 @@ struct State {
     listening: HashSet<u16>,
     /// Ends of the agent's own connections, as their other ends see them.
     own: HashSet<(SocketAddr, SocketAddr)>,
-    /// Peer of the datagram whose bytes come next.
-    datagram: Option<(u64, ConnId)>,
     /// Connections that ended: their policies are of no use.
     forget: Vec<u64>,
     now: Mono,
@@ -147,6 +144,7 @@ impl State {
         self.counters.count(Event::Records, 1);
         match record {
             Ok(Record::Segment(head, data)) => self.segment(&head, data),
+            Ok(Record::Datagram(head, data)) => self.datagram(&head, data),
             Ok(Record::Open(open)) => self.open(&open),
             Ok(Record::Read(read)) => {
                 if let Some(task) = translate::reader(&read) {
@@ -176,7 +174,6 @@ impl State {
         }
         if info.transport == Transport::Udp {
             info.id = translate::datagram_id(&info);
-            self.datagram = Some((open.cookie, info.id));
         }
         if self.is_own(&info) {
             self.desk.ignore(info.id);
@@ -241,10 +238,7 @@ impl State {
     }
 
     fn segment(&mut self, head: &wire::Segment, data: &[u8]) {
-        let id = match self.datagram {
-            Some((cookie, id)) if cookie == head.cookie => id,
-            _ => ConnId(head.cookie),
-        };
+        let id = ConnId(head.cookie);
         self.counters.count(Event::PayloadBytes, data.len() as u64);
         let segment = translate::segment(head, data);
         if let Some(task) = segment.task {
@@ -263,6 +257,13 @@ impl State {
             };
             self.end(id, how, segment.time);
         }
+    }
+
+    fn datagram(&mut self, head: &wire::Datagram, data: &[u8]) {
+        self.open(&head.open);
+        self.counters.count(Event::PayloadBytes, data.len() as u64);
+        let id = translate::datagram_id(&translate::connection(&head.open));
+        self.flow.segment(id, &translate::datagram(head, data), &mut self.desk);
     }
 
     fn totals(&mut self, totals: &wire::Totals) {

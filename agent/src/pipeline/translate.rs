@@ -85,6 +85,21 @@ pub(super) fn segment<'a>(record: &wire::Segment, data: &'a [u8]) -> Segment<'a>
     }
 }
 
+/// A datagram as the flow takes it: a segment without places in a stream.
+pub(super) fn datagram<'a>(record: &wire::Datagram, data: &'a [u8]) -> Segment<'a> {
+    Segment {
+        direction: direction(record.direction),
+        time: Mono(record.open.time),
+        seq: 0,
+        ack: 0,
+        len: record.len,
+        data_at: 0,
+        data,
+        order: Order::Next,
+        task: task(record.open.tgid, record.tid),
+    }
+}
+
 pub(super) fn direction(direction: u8) -> Direction {
     if direction == wire::INGRESS { Direction::Ingress } else { Direction::Egress }
 }

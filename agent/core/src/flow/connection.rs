@@ -440,7 +440,10 @@ impl Connection {
         let marks = std::mem::take(&mut lane.marks);
         let offset = lane.offset;
         lane.offset += held.len() as u64 + bytes;
-        tools.sink.loss(self.protocol(), Loss::Hole, 1);
+        // Bodies have holes by design; a head that was being read has not.
+        if !held.is_empty() {
+            tools.sink.loss(self.protocol(), Loss::Hole, 1);
+        }
         let before = Input::new(&held, offset, &marks);
         self.with_parser(tools, |parser, _, cx| parser.lost(sender(role, direction), &before, bytes, &mark, cx));
     }

@@ -440,12 +440,21 @@ impl Connection {
         let marks = std::mem::take(&mut lane.marks);
         let offset = lane.offset;
         lane.offset += held.len() as u64 + bytes;
-        // Bodies have holes by design; a head that was being read has not.
-        if !held.is_empty() {
+        if !held.is_empty() || !self.has_holes_by_design(sender(role, direction)) {
             tools.sink.loss(self.protocol(), Loss::Hole, 1);
         }
         let before = Input::new(&held, offset, &marks);
         self.with_parser(tools, |parser, _, cx| parser.lost(sender(role, direction), &before, bytes, &mark, cx));
+    }
+
+    /// Whether capture leaves out bytes of `end` on purpose: then only a message that was being read is a loss.
+    fn has_holes_by_design(&self, end: End) -> bool {
+        let State::Parsing { descriptor, .. } = &self.state else { return false };
+        let amount = match end {
+            End::Client => descriptor.capture.client,
+            End::Server => descriptor.capture.server,
+        };
+        !matches!(amount, Amount::Segment(_))
     }
 
     /// A parser that wants more than the buffer holds does not get it: the bytes become a hole.

@@ -6,7 +6,7 @@ use crate::model::{ConnId, ConnInfo, Exchange};
 /// Something that was dropped, cut or not understood. Every variant is a reason that is exported as a counter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Loss {
-    /// A message head whose end capture did not deliver.
+    /// Bytes that a parser needed and capture did not deliver.
     Hole,
     /// Segments out of order beyond what is kept while waiting for the missing one.
     Reorder,

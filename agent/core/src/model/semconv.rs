@@ -87,6 +87,7 @@ keys! {
     PROCESS_EXECUTABLE_PATH = "process.executable.path";
     OTEL_METRIC_OVERFLOW = "otel.metric.overflow";
     REMORA_CONNECTION_ROLE = "remora.connection.role";
+    REMORA_DB_AFFECTED_ROWS = "remora.db.response.affected_rows";
     REMORA_DNS_QUESTION_TYPE = "remora.dns.question.type";
     REMORA_DNS_RESPONSE_CODE = "remora.dns.response_code";
     REMORA_DNS_TRUNCATED = "remora.dns.truncated";

@@ -43,6 +43,27 @@ static TALKS: &[Conversation] = &[
             .client(b"\0\0\x06\x01\x04\0\0\0\x03\x83\x86\xc1\xc0\xbf\xbe\0\0\x07\0\x01\0\0\0\x03\0\0\0\0\x02hi")
             .server(b"\0\0\x02\x01\x04\0\0\0\x03\x88\xbf\0\0\x05\0\0\0\0\0\x03\0\0\0\0\0\0\0\x01\x01\x05\0\0\0\x03\xbe")
     }),
+    ("postgresql simple by psql", "postgresql", |talk| {
+        talk.client(b"\0\0\0\x08\x04\xd2\x16\x2f")
+            .server("N")
+            .client(b"\0\0\0\x20\0\x03\0\0user\0app\0database\0shop\0\0")
+            .server(b"R\0\0\0\x08\0\0\0\0S\0\0\0\x11TimeZone\0UTC\0K\0\0\0\x0c\0\0\x12\x34abcdZ\0\0\0\x05I")
+            .client(b"Q\0\0\0\x1bselect count(*) from t\0")
+            .server(b"T\0\0\0\x1e\0\x01count\0\0\0\0\0\0\0\0\0\0\x14\0\x08\xff\xff\xff\xff\0\0D\0\0\0\x0b\0\x01\0\0\0\x017C\0\0\0\rSELECT 1\0Z\0\0\0\x05I")
+            .client(b"Q\0\0\0\x0bcommit\0")
+            .server(b"C\0\0\0\x0bCOMMIT\0Z\0\0\0\x05I")
+    }),
+    ("postgresql extended by psycopg", "postgresql", |talk| {
+        let call =
+            b"P\0\0\0\x15\0select 1 + $1\0\0\0B\0\0\0\x11\0\0\0\0\0\x01\0\0\0\x011\0\0D\0\0\0\x06P\0E\0\0\0\x09\0\0\0\0\0S\0\0\0\x04";
+        let reply = b"1\0\0\0\x042\0\0\0\x04n\0\0\0\x04C\0\0\0\rSELECT 0\0Z\0\0\0\x05I";
+        talk.client(b"\0\0\0\x20\0\x03\0\0user\0app\0database\0shop\0\0")
+            .server(b"R\0\0\0\x08\0\0\0\0Z\0\0\0\x05I")
+            .client(call)
+            .server(reply)
+            .client(call)
+            .server(b"E\0\0\0\x2cSERROR\0VERROR\0C22012\0Mdivision by zero\0\0Z\0\0\0\x05I")
+    }),
     ("websocket", "http/1.1", |talk| {
         talk.client("GET /chat HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
             .server("HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n")

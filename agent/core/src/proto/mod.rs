@@ -34,7 +34,9 @@ mod input;
 mod keys;
 mod memcached;
 mod ordered;
+mod postgres;
 mod redis;
+mod sql;
 mod url;
 mod websocket;
 
@@ -46,8 +48,16 @@ use crate::flow::Capture;
 use crate::model::{Close, Family, Mono, Transport};
 
 /// All protocols, in the order in which equal evidence is settled.
-pub static TABLE: &[&Descriptor] =
-    &[&http1::DESCRIPTOR, &http2::DESCRIPTOR, &websocket::DESCRIPTOR, &dns::UDP, &dns::TCP, &redis::DESCRIPTOR, &memcached::DESCRIPTOR];
+pub static TABLE: &[&Descriptor] = &[
+    &http1::DESCRIPTOR,
+    &http2::DESCRIPTOR,
+    &websocket::DESCRIPTOR,
+    &postgres::DESCRIPTOR,
+    &dns::UDP,
+    &dns::TCP,
+    &redis::DESCRIPTOR,
+    &memcached::DESCRIPTOR,
+];
 
 /// An end of a connection, by its part in the protocol: requests come from the client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -92,7 +92,7 @@ pub(super) struct Calls<T> {
 }
 
 /// Whether `a` is behind `b` in sequence space (RFC 9293 §3.4).
-fn is_behind(a: u32, b: u32) -> bool {
+pub(super) fn is_behind(a: u32, b: u32) -> bool {
     a != b && a.wrapping_sub(b) < 1 << 31
 }
 

@@ -5,7 +5,7 @@ use super::url::{Url, host_and_port, write_authority, write_query, write_text};
 use super::{Cx, End};
 use crate::flow::Loss;
 use crate::model::semconv as s;
-use crate::model::{Close, Exchange, Key, Role, TraceContext};
+use crate::model::{Close, Exchange, Family, Key, Role, TraceContext};
 
 /// A request, as its head tells it.
 #[derive(Clone, Copy, Debug)]
@@ -50,8 +50,10 @@ pub(crate) fn request(exchange: &mut Exchange, request: &Request<'_>, cx: &mut C
     exchange.attrs.set_static(s::NETWORK_PROTOCOL_VERSION, request.version);
 }
 
-/// Sets the attributes of a remote procedure call that HTTP carries: its method, as `target` names it, and its server.
+/// Makes it a call of gRPC and sets its attributes: its method, as `target` names it, and its server.
 pub(crate) fn rpc(exchange: &mut Exchange, request: &Request<'_>, target: Option<&[u8]>, cx: &mut Cx<'_>) {
+    exchange.family = Family::Rpc;
+    exchange.attrs.set_static(s::RPC_SYSTEM_NAME, "grpc");
     if let Some(target) = target {
         let path = Url::parse(target).path;
         set_clipped(exchange, s::RPC_METHOD, path.strip_prefix(b"/").unwrap_or(path), cx);

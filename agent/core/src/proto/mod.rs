@@ -27,6 +27,7 @@
 mod confusion;
 mod context;
 mod dns;
+mod grpc;
 mod http;
 mod http1;
 mod http2;

@@ -165,10 +165,13 @@ impl Parser for WebSocket {
 
 #[cfg(test)]
 mod tests {
-    use crate::flow::Loss;
+    use crate::flow::{Flow, Limits, Loss};
+    use crate::model::Role;
     use crate::model::semconv as s;
+    use crate::pcap::replay;
     use crate::proto::End::{Client, Server};
-    use crate::testkit::Talk;
+    use crate::proto::Options;
+    use crate::testkit::{Outcome, Talk};
     use proptest::prelude::*;
 
     const UPGRADE: &str = "GET /chat HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
@@ -207,6 +210,20 @@ mod tests {
             assert_eq!(outcome.brief(&[s::HTTP_RESPONSE_STATUS_CODE, s::REMORA_HTTP_UPGRADE]), ["GET 101 WebSocket"]);
             assert_eq!(outcome.messages, [(1, 27), (3, 70_306)], "{split}");
             assert!(outcome.losses.is_empty());
+        }
+    }
+
+    #[test]
+    fn messages_of_a_real_client_are_counted_as_they_are_on_the_wire() {
+        // Python's websockets on two connections, the first with permessage-deflate: 8 messages each way, one of them in
+        // four frames, pings and closes besides.
+        let file = include_bytes!("../../../../tests/fixtures/websocket/websockets.pcap").as_slice();
+        for (role, expected) in [(Role::Client, [(8, 2428), (8, 2410)]), (Role::Server, [(8, 2410), (8, 2428)])] {
+            let mut outcome = Outcome::default();
+            replay(file, role, &mut Flow::new(Limits::default(), Options::default()), &mut outcome).expect("the file is whole");
+            assert_eq!(outcome.messages, expected);
+            assert_eq!(outcome.brief(&[s::HTTP_RESPONSE_STATUS_CODE, s::REMORA_HTTP_UPGRADE]), ["GET 101 websocket"; 2]);
+            assert!(outcome.losses.is_empty(), "{:?}", outcome.losses);
         }
     }
 

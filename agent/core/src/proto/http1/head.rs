@@ -59,6 +59,9 @@ pub(super) struct Fields<'a> {
     /// `tracestate` fields in order; empty where there are fewer.
     pub(super) tracestate: [&'a [u8]; 4],
     pub(super) upgrade: Option<&'a [u8]>,
+    pub(super) content_type: Option<&'a [u8]>,
+    /// `grpc-status` of a gRPC-Web response that is no more than its head.
+    pub(super) grpc_status: Option<&'a [u8]>,
     pub(super) length: Length,
     pub(super) coding: Coding,
     /// Lines that are no fields.
@@ -206,6 +209,8 @@ impl<'a> Fields<'a> {
                     *free = value.trim_ascii();
                 }
             }
+            12 if is(b"content-type") => self.content_type = Some(value.trim_ascii()),
+            11 if is(b"grpc-status") => self.grpc_status = Some(value.trim_ascii()),
             11 if is(b"traceparent") => self.traceparent = Some(value.trim_ascii()),
             14 if is(b"content-length") => self.length = self.length.and(value),
             17 if is(b"transfer-encoding") => self.coding = coding(value),

@@ -8,6 +8,7 @@ mod body;
 mod head;
 #[cfg(test)]
 mod tests;
+mod web;
 
 use super::http;
 use super::{Cx, Descriptor, End, Evidence, Input, Mark, Parser, Sample, Step, Stop};
@@ -74,6 +75,8 @@ enum Reading {
     Head,
     /// In a body of known length; the flow skips to its end.
     Body,
+    /// At a body of this length that is looked at as a whole.
+    Web(u64),
     /// At a chunk's size.
     Chunk,
     /// In a chunk; the flow skips to its end.
@@ -263,7 +266,11 @@ impl Http1 {
         let mut exchange = cx.begin(input, 0);
         let RequestLine { method, target, version } = *line;
         let request = http::Request { method, scheme: "http", authority: fields.host, target, version, user_agent: fields.user_agent };
-        http::request(&mut exchange, &request, cx);
+        if web::is_call(fields) {
+            http::rpc(&mut exchange, &request, Some(target), cx);
+        } else {
+            http::request(&mut exchange, &request, cx);
+        }
         if let Some(traceparent) = fields.traceparent {
             http::trace_context(&mut exchange, Some(traceparent), fields.tracestate.into_iter());
         }
@@ -354,7 +361,10 @@ impl Http1 {
         let framing = body::response_framing(&head.fields, code, call.asked);
         if let Some(exchange) = &mut call.exchange {
             cx.respond(exchange, input, 0);
-            http::status(exchange, code, cx);
+            match exchange.family {
+                Family::Rpc => web::head(exchange, code, &head.fields, cx.role()),
+                _ => http::status(exchange, code, cx),
+            }
             if let (101, Some(protocol)) = (code, head.fields.upgrade) {
                 exchange.attrs.set_bytes(s::REMORA_HTTP_UPGRADE, &protocol[..protocol.len().min(64)]);
             }
@@ -383,6 +393,7 @@ impl Http1 {
             response.last = response.first.max(end.unwrap_or(last));
             response.body_bytes = body.filter(|_| answer == Answer::Begun);
         }
+        exchange.completeness.response_lost |= web::has_no_outcome(&exchange);
         exchange.completeness.end_inferred = end.is_none() && answer == Answer::Begun;
         if self.stop == Some(TO_HTTP2) && answer == Answer::Begun {
             self.upgraded = Some(exchange);
@@ -413,19 +424,23 @@ impl Http1 {
 
     /// Goes on behind a head of `len` bytes.
     fn body(&mut self, from: End, framing: Framing, input: &Input<'_>, len: usize, cx: &mut Cx<'_>) -> Step {
-        let lane = self.lane(from);
         match framing {
             Framing::Length(0) | Framing::Tunnel => {
-                let step = lane.take(input, len);
+                let step = self.lane(from).take(input, len);
                 self.message_done(from, input.time(len - 1), cx);
                 return step;
             }
+            Framing::Length(n) if self.wants_body(from, n) => {
+                let lane = self.lane(from);
+                (lane.body, lane.reading) = (Some(n), Reading::Web(n));
+            }
             Framing::Length(n) => {
+                let lane = self.lane(from);
                 lane.body = Some(n);
                 return lane.skip(input, n.saturating_add(len as u64), Reading::Body);
             }
-            Framing::Chunked => lane.reading = Reading::Chunk,
-            Framing::UntilClose => lane.reading = Reading::UntilClose,
+            Framing::Chunked => self.lane(from).reading = Reading::Chunk,
+            Framing::UntilClose => self.lane(from).reading = Reading::UntilClose,
             Framing::Unknown => self.lose_framing(from, Reading::Lost, None, cx),
         }
         self.lane(from).take(input, len)
@@ -441,11 +456,36 @@ impl Http1 {
                 lane.take(input, len)
             }
             Parsed::Is((size, len)) => {
+                if self.wants_body(from, size) && !self.look(&input.bytes()[len..], size, cx) {
+                    return Step::More;
+                }
                 let lane = self.lane(from);
                 lane.body = lane.body.map(|sum| sum.saturating_add(size));
                 lane.skip(input, size + len as u64 + CRLF, Reading::ChunkData)
             }
         }
+    }
+
+    /// Whether the next `len` bytes of the body may hold the outcome of a gRPC-Web call.
+    fn wants_body(&self, from: End, len: u64) -> bool {
+        let exchange = self.queue.front().and_then(|call| call.exchange.as_ref());
+        from == End::Server && self.server.attached && exchange.is_some_and(|exchange| web::wants(exchange, len))
+    }
+
+    /// Looks for the outcome of a gRPC-Web call in the first `len` of `bytes`, if they have come.
+    fn look(&mut self, bytes: &[u8], len: u64, cx: &Cx<'_>) -> bool {
+        let Some(bytes) = usize::try_from(len).ok().and_then(|len| bytes.get(..len)) else { return false };
+        if let Some(exchange) = self.queue.front_mut().and_then(|call| call.exchange.as_mut()) {
+            web::body(exchange, bytes, cx.role());
+        }
+        true
+    }
+
+    fn web_body(&mut self, from: End, len: u64, input: &Input<'_>, cx: &Cx<'_>) -> Step {
+        if !self.look(input.bytes(), len, cx) {
+            return Step::More;
+        }
+        self.lane(from).skip(input, len, Reading::Body)
     }
 
     /// A line of the trailer section, or the empty one at its end.
@@ -606,7 +646,7 @@ impl Http1 {
             }
             Reading::Lost => self.client.lost_ack = ack.or(self.client.lost_ack),
             Reading::Chunk | Reading::Trailers | Reading::Torn => self.lose_framing(End::Client, Reading::Torn, ack, cx),
-            Reading::Body | Reading::ChunkData | Reading::UntilClose => {}
+            Reading::Body | Reading::Web(_) | Reading::ChunkData | Reading::UntilClose => {}
         }
     }
 
@@ -616,6 +656,7 @@ impl Http1 {
                 self.cut_response(before, mark, cx);
                 self.lose_framing(End::Server, Reading::Lost, None, cx);
             }
+            Reading::Web(_) => self.lose_framing(End::Server, Reading::Lost, None, cx),
             Reading::Lost => {
                 let end = mark.seq_at(before.offset() + before.bytes().len() as u64 + bytes);
                 if self.queue.front().is_some_and(|call| call.answer == Answer::Awaited && is_behind(end, call.ack)) {
@@ -639,7 +680,10 @@ impl Http1 {
         if let Some(exchange) = &mut call.exchange {
             exchange.completeness.response_lost = true;
             cx.respond(exchange, before, 0);
-            http::status(exchange, line.code, cx);
+            match exchange.family {
+                Family::Rpc => web::head(exchange, line.code, &head::Fields::default(), cx.role()),
+                _ => http::status(exchange, line.code, cx),
+            }
         }
         self.server.attached = true;
         if body::response_framing(&head::Fields::default(), line.code, call.asked) == Framing::Tunnel {
@@ -677,6 +721,7 @@ impl Parser for Http1 {
             (Reading::Head, End::Client) => self.request_head(input, cx),
             (Reading::Head, End::Server) => self.response_head(input, cx),
             (Reading::Chunk, _) => self.chunk(from, input, cx),
+            (Reading::Web(len), _) => self.web_body(from, len, input, cx),
             (Reading::Trailers, _) => self.trailer(from, input, cx),
             (Reading::UntilClose, _) => self.until_close(input),
             (Reading::Torn, _) => self.torn(from, input, cx),

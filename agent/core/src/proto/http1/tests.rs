@@ -322,6 +322,34 @@ fn other_text_protocols_are_left_alone() {
     }
 }
 
+#[test]
+fn a_call_of_grpc_web_has_its_status_from_head_or_body() {
+    let call =
+        "POST /pkg.Svc/Get HTTP/1.1\r\nHost: h\r\nContent-Type: application/grpc-web+proto\r\nContent-Length: 7\r\n\r\n\0\0\0\0\x02hi";
+    let head = "HTTP/1.1 200 OK\r\nContent-Type: application/grpc-web+proto\r\n";
+    let message = b"\0\0\0\0\x02yo".as_slice();
+    let trailers = b"\x80\0\0\0\x0fgrpc-status: 5\r".as_slice();
+    let both = [message, trailers].concat();
+    let chunk = |bytes: &[u8]| [format!("{:x}\r\n", bytes.len()).as_bytes(), bytes, b"\r\n"].concat();
+    let text = "AAAAAAJ5bw==gAAAAA9ncnBjLXN0YXR1czogNQ0=";
+    let answers = [
+        [head.as_bytes(), b"grpc-status: 5\r\nContent-Length: 0\r\n\r\n"].concat(),
+        [head.as_bytes(), format!("Content-Length: {}\r\n\r\n", both.len()).as_bytes(), &both].concat(),
+        [head.as_bytes(), b"Transfer-Encoding: chunked\r\n\r\n", &chunk(message), &chunk(trailers), b"0\r\n\r\n"].concat(),
+        [head.as_bytes(), format!("Content-Length: {}\r\n\r\n{text}", text.len()).as_bytes()].concat(),
+    ];
+    for answer in answers {
+        for split in [usize::MAX, 5, 1] {
+            let talk = Talk::new().client(call).server(&answer).client(GET).server(OK).split(split);
+            let brief = talk.run().brief(&[s::RPC_RESPONSE_STATUS_CODE]);
+            assert_eq!(brief, ["pkg.Svc/Get NOT_FOUND error=NOT_FOUND", "GET -"], "{}", String::from_utf8_lossy(&answer));
+        }
+    }
+    let long = [head.as_bytes(), b"Content-Length: 5000\r\n\r\n", &vec![0; 5000]].concat();
+    let outcome = Talk::new().client(call).server(long).client(GET).server(OK).run();
+    assert_eq!(outcome.brief(&[s::RPC_RESPONSE_STATUS_CODE]), ["pkg.Svc/Get - incomplete=response_lost", "GET -"]);
+}
+
 #[derive(Clone, Debug)]
 enum Body {
     Length(usize),

@@ -1,10 +1,10 @@
 //! One stream's request and its answer, from the first HEADERS to whatever ends it.
 
-use super::grpc::{self, Code, Format, WebBody};
 use super::head::Head;
 use super::hpack::Name;
 use crate::model::semconv as s;
 use crate::model::{CallKey, Exchange, Family, Message, Mono, Role};
+use crate::proto::grpc::{self, Code, Format, WebBody};
 use crate::proto::{Cx, End, Input, Mark, http};
 use std::time::Duration;
 
@@ -321,8 +321,7 @@ impl Call {
     }
 
     fn set_code(&mut self, code: Code, role: Role) {
-        self.exchange.attrs.set_static(s::RPC_RESPONSE_STATUS_CODE, code.name());
-        self.exchange.error = code.is_error(role).then(|| code.name().to_owned());
+        code.set(&mut self.exchange, role);
     }
 }
 
@@ -376,10 +375,7 @@ fn describe(exchange: &mut Exchange, head: &Head, format: Option<Format>, cx: &m
         user_agent: head.get(Name::UserAgent),
     };
     if format.is_some() {
-        exchange.family = Family::Rpc;
-        http::rpc(exchange, &request, path, cx);
-        exchange.attrs.set_static(s::RPC_SYSTEM_NAME, "grpc");
-        return;
+        return http::rpc(exchange, &request, path, cx);
     }
     http::request(exchange, &request, cx);
     if let (true, Some(protocol)) = (is_connect, head.get(Name::Protocol)) {

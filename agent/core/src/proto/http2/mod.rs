@@ -6,7 +6,6 @@
 
 mod call;
 mod frame;
-mod grpc;
 mod head;
 mod hpack;
 mod huffman;

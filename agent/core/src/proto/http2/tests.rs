@@ -157,9 +157,11 @@ fn a_unary_call_is_one_rpc_with_its_status_from_the_trailers() {
     let outcome = peers.talk.run();
     assert_eq!(
         outcome.full(),
-        ["http/2 Client pkg.Svc/Get rpc.method=pkg.Svc/Get server.address=h.example server.port=80 network.protocol.version=2 \
-          rpc.system.name=grpc rpc.response.status_code=OK trace=4bf92f3577b34da6a3ce929d0e0e4736/00f067aa0ba902b7/1 a=1,b=2 \
-          call=1033/5015/\"\\0\\0\u{fffd}\\u{1}\\u{4}\\0\\0\\0\\u{1}\u{fffd}\u{fffd}@\\u{5}:pa\" request=2-2ms,7B response=3-5ms,7B"]
+        [
+            "http/2 Client pkg.Svc/Get rpc.system.name=grpc rpc.method=pkg.Svc/Get server.address=h.example server.port=80 network.protocol.version=2 \
+          rpc.response.status_code=OK trace=4bf92f3577b34da6a3ce929d0e0e4736/00f067aa0ba902b7/1 a=1,b=2 \
+          call=1033/5015/\"\\0\\0\u{fffd}\\u{1}\\u{4}\\0\\0\\0\\u{1}\u{fffd}\u{fffd}@\\u{5}:pa\" request=2-2ms,7B response=3-5ms,7B"
+        ]
     );
     assert_eq!(outcome.exchanges[0].family, Family::Rpc);
     assert!(outcome.losses.is_empty());
@@ -510,7 +512,7 @@ fn theirs(lines: &str) -> Vec<String> {
         let path = path.split('?').next().unwrap_or_default();
         match (path.starts_with("/test.Echo/"), code) {
             (true, "-") => format!("{path} CANCELLED"),
-            (true, code) => format!("{path} {}", super::grpc::Code::parse(code.as_bytes()).unwrap().name()),
+            (true, code) => format!("{path} {}", crate::proto::grpc::Code::parse(code.as_bytes()).unwrap().name()),
             (false, _) => format!("{method} {path} {status}"),
         }
     };

@@ -1,9 +1,10 @@
-//! What gRPC adds to HTTP/2: message types, deadlines, status codes and the ways in which one is found.
+//! What gRPC adds to HTTP of any version: message types, deadlines, status codes and the ways in which one is found.
 //!
 //! Sources: "gRPC over HTTP2", "HTTP to gRPC Status Code Mapping", "gRPC Web" of the gRPC project, and the semantic
 //! conventions for gRPC. A status that was not seen is never made up.
 
-use crate::model::Role;
+use crate::model::semconv as s;
+use crate::model::{Exchange, Role};
 use std::time::Duration;
 
 /// Wire format of a call.
@@ -82,7 +83,7 @@ impl Code {
     }
 
     /// Code that a reset by the server stands for, by HTTP/2 error code.
-    pub(super) fn of_reset(error: u32) -> Self {
+    pub(crate) fn of_reset(error: u32) -> Self {
         Code(match error {
             7 => 14,
             8 => 1,
@@ -95,7 +96,7 @@ impl Code {
     /// Code of a call that its client gave up after `elapsed`.
     ///
     /// Libraries round the deadline that they send up, by less than a sixteenth.
-    pub(super) fn of_cancel(elapsed: Duration, timeout: Option<Duration>) -> Self {
+    pub(crate) fn of_cancel(elapsed: Duration, timeout: Option<Duration>) -> Self {
         match timeout {
             Some(timeout) if elapsed >= timeout - timeout / 16 => Code::DEADLINE_EXCEEDED,
             _ => Code::CANCELLED,
@@ -105,6 +106,12 @@ impl Code {
     /// Name, as `rpc.response.status_code` wants it.
     pub(crate) fn name(self) -> &'static str {
         NAMES[self.0]
+    }
+
+    /// Sets it as the outcome of `exchange`, whose observed end is `role`.
+    pub(crate) fn set(self, exchange: &mut Exchange, role: Role) {
+        exchange.attrs.set_static(s::RPC_RESPONSE_STATUS_CODE, self.name());
+        exchange.error = self.is_error(role).then(|| self.name().to_owned());
     }
 
     /// Whether it is an error for `role`: for a server, what the client did wrong is none.
@@ -117,7 +124,7 @@ impl Code {
 }
 
 /// Reads `grpc-timeout`: up to eight digits and a unit.
-pub(super) fn timeout(value: &[u8]) -> Option<Duration> {
+pub(crate) fn timeout(value: &[u8]) -> Option<Duration> {
     let (unit, digits) = value.split_last()?;
     if digits.len() > 8 || !digits.iter().all(u8::is_ascii_digit) {
         return None;

@@ -4,7 +4,7 @@ use super::classify::{Opening, Verdict, classify};
 use super::stream::{Piece, Stream};
 use super::{Amount, Capture, Direction, Loss, Pool, Segment, Sink};
 use crate::model::{Close, ConnInfo, Exchange, Mono, Role, Transport};
-use crate::proto::{Cx, Descriptor, End, Input, Mark, Options, Parser, Step, Stop};
+use crate::proto::{Cx, Descriptor, End, Input, Mark, Options, Parser, Shared, Step, Stop};
 
 /// Bytes of one direction that may wait for a parser: a message head of 64 KiB and the segment that completes it.
 pub(super) const BUFFER_LIMIT: usize = 80 * 1024;
@@ -20,6 +20,7 @@ pub(super) struct Tools<'a> {
     pub(super) table: &'static [&'static Descriptor],
     pub(super) options: &'a Options,
     pub(super) pool: &'a mut Pool,
+    pub(super) shared: &'a mut Shared,
     pub(super) sink: &'a mut dyn Sink,
 }
 
@@ -479,6 +480,7 @@ impl Connection {
             options: tools.options,
             descriptor,
             pool: tools.pool,
+            shared: tools.shared,
             sink: tools.sink,
             capture: None,
             handed_over: &mut self.handed_over,

@@ -3,7 +3,7 @@
 use super::connection::{Connection, Tools};
 use super::{Direction, Loss, Pool, Segment, Sink};
 use crate::model::{Close, ConnId, ConnInfo, Mono, Transport};
-use crate::proto::{Descriptor, Options, TABLE};
+use crate::proto::{Descriptor, Options, Shared, TABLE};
 use rustc_hash::FxHashMap;
 use std::time::Duration;
 
@@ -31,6 +31,7 @@ pub struct Flow {
     options: Options,
     limits: Limits,
     pool: Pool,
+    shared: Shared,
 }
 
 impl Flow {
@@ -43,7 +44,7 @@ impl Flow {
     /// An empty table that knows the protocols of `table` (at most 64).
     #[must_use]
     pub fn with_table(table: &'static [&'static Descriptor], limits: Limits, options: Options) -> Self {
-        Self { connections: FxHashMap::default(), table, options, limits, pool: Pool::default() }
+        Self { connections: FxHashMap::default(), table, options, limits, pool: Pool::default(), shared: Shared::default() }
     }
 
     /// Begins to follow a connection. One that is already followed is left as it is.
@@ -132,7 +133,7 @@ impl Flow {
     pub fn tick(&mut self, now: Mono, sink: &mut dyn Sink) {
         let before = |span: Duration| Mono(now.0.saturating_sub(u64::try_from(span.as_nanos()).unwrap_or(u64::MAX)));
         let (unanswered, idle) = (before(self.limits.answer), before(self.limits.datagram_idle));
-        let mut tools = Tools { table: self.table, options: &self.options, pool: &mut self.pool, sink };
+        let mut tools = Tools { table: self.table, options: &self.options, pool: &mut self.pool, shared: &mut self.shared, sink };
         self.connections.retain(|_, connection| {
             let is_udp = connection.info.transport == Transport::Udp;
             // An answer that does not come before the socket is forgotten never comes.
@@ -147,7 +148,7 @@ impl Flow {
 
     fn with(&mut self, id: ConnId, sink: &mut dyn Sink, work: impl FnOnce(&mut Connection, &mut Tools<'_>)) {
         if let Some(connection) = self.connections.get_mut(&id) {
-            let mut tools = Tools { table: self.table, options: &self.options, pool: &mut self.pool, sink };
+            let mut tools = Tools { table: self.table, options: &self.options, pool: &mut self.pool, shared: &mut self.shared, sink };
             work(connection, &mut tools);
         }
     }

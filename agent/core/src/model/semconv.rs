@@ -96,6 +96,8 @@ keys! {
     REMORA_INCOMPLETE = "remora.incomplete";
     REMORA_KAFKA_API_NAME = "remora.kafka.api.name";
     REMORA_KAFKA_API_VERSION = "remora.kafka.api.version";
+    REMORA_KAFKA_ERROR_CODE = "remora.kafka.error.code";
+    REMORA_KAFKA_TOPIC_ID = "remora.kafka.topic.id";
     REMORA_PEER_CONTAINER_NAME = "remora.peer.container.name";
     REMORA_REDIS_REDIRECT = "remora.redis.redirect";
     REMORA_UNIT_NAME = "remora.unit.name";

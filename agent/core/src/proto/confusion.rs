@@ -71,7 +71,44 @@ static TALKS: &[Conversation] = &[
             .server(b"\x82\x03abc")
             .client(b"\x88\x80\0\0\0\0")
     }),
+    ("dns by glibc", "dns", |talk| {
+        (1..4u8).fold(talk.udp(), |talk, id| {
+            talk.client([b"\0", &[id][..], b"\x01\0\0\x01\0\0\0\0\0\0", DNS_QUESTION].concat())
+                .server([b"\0", &[id][..], b"\x81\x80\0\x01\0\x01\0\0\0\0", DNS_QUESTION, DNS_ADDRESS].concat())
+        })
+    }),
+    ("dns over tcp by dig", "dns/tcp", |talk| {
+        (1..4u8).fold(talk, |talk, id| {
+            talk.client([b"\0\x18\0", &[id][..], b"\x01\x20\0\x01\0\0\0\0\0\0", DNS_QUESTION].concat())
+                .server([b"\0\x28\0", &[id][..], b"\x85\x80\0\x01\0\x01\0\0\0\0", DNS_QUESTION, DNS_ADDRESS].concat())
+        })
+    }),
+    ("kafka member", "kafka", |talk| {
+        let talk = talk.client(b"\0\0\0\x12\0\x12\0\0\0\0\0\x01\0\x08client-1").server(b"\0\0\0\x10\0\0\0\x01\0\0\0\0\0\x01\0\0\0\0\0\x0b");
+        (2..5u8).fold(talk, |talk, id| {
+            talk.client([b"\0\0\0\x24\0\x0c\0\0\0\0\0", &[id][..], b"\0\x08client-1\0\x04shop\0\0\0\x01\0\x06member"].concat())
+                .server([b"\0\0\0\x06\0\0\0", &[id][..], b"\0\0"].concat())
+        })
+    }),
+    ("kafka topics by the java client", "kafka", |talk| {
+        (1..4u8).fold(talk, |talk, id| {
+            talk.client(
+                [
+                    b"\0\0\0\x35\0\x03\0\x0c\0\0\0",
+                    &[id][..],
+                    b"\0\x06j-prod\0\x02\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x0forders-of-shop\0\x01\0\0",
+                ]
+                .concat(),
+            )
+            .server([b"\0\0\0\x0c\0\0\0", &[id][..], b"\0\0\0\0\0\x01\x01\0"].concat())
+        })
+    }),
 ];
+
+/// `a.test A IN`.
+const DNS_QUESTION: &[u8] = b"\x01a\x04test\0\0\x01\0\x01";
+/// An address of the question's name.
+const DNS_ADDRESS: &[u8] = b"\xc0\x0c\0\x01\0\x01\0\0\0\x3c\0\x04\x0a\x01\x02\x03";
 
 /// A server port of every protocol, and one of none.
 fn ports() -> BTreeSet<u16> {

@@ -1,6 +1,6 @@
 //! What a parser may do to the world: begin, announce and finish exchanges, count, and ask for more bytes.
 
-use super::{Descriptor, End, Input};
+use super::{Descriptor, End, Input, kafka};
 use crate::flow::{Capture, Direction, Loss, Pool, Sink};
 use crate::model::{ConnInfo, Exchange, Kind, Message, Mono, Role};
 
@@ -21,6 +21,13 @@ impl Default for Options {
     }
 }
 
+/// What connections tell each other, protocol by protocol; bounded by those protocols.
+#[derive(Debug, Default)]
+pub(crate) struct Shared {
+    /// Names of topic ids, groups of clients.
+    pub(crate) kafka: kafka::Memory,
+}
+
 /// A parser's hands for one call.
 pub struct Cx<'a> {
     /// The connection.
@@ -29,6 +36,7 @@ pub struct Cx<'a> {
     pub options: &'a Options,
     pub(crate) descriptor: &'static Descriptor,
     pub(crate) pool: &'a mut Pool,
+    pub(crate) shared: &'a mut Shared,
     pub(crate) sink: &'a mut dyn Sink,
     pub(crate) capture: Option<Capture>,
     pub(crate) handed_over: &'a mut Option<Box<Exchange>>,

@@ -32,6 +32,7 @@ mod http;
 mod http1;
 mod http2;
 mod input;
+mod kafka;
 mod keys;
 mod memcached;
 mod ordered;
@@ -41,6 +42,7 @@ mod sql;
 mod url;
 mod websocket;
 
+pub(crate) use context::Shared;
 pub use context::{Cx, Options};
 pub use dns::NameCache;
 pub use input::{Input, Mark};
@@ -58,6 +60,7 @@ pub static TABLE: &[&Descriptor] = &[
     &dns::TCP,
     &redis::DESCRIPTOR,
     &memcached::DESCRIPTOR,
+    &kafka::DESCRIPTOR,
 ];
 
 /// An end of a connection, by its part in the protocol: requests come from the client.

@@ -1,0 +1,710 @@
+//! Kafka's protocol over TCP, by number and version of each request, as brokers and clients of any age speak it.
+//!
+//! A message is walked over by its description, so payloads of any size are skipped by their length and need not be
+//! captured. An answer belongs to the request with its correlation id. A poll that brings nothing is no work and is not
+//! reported; neither is it an error.
+
+mod api;
+mod errors;
+mod found;
+mod memory;
+mod records;
+mod schema;
+#[cfg(test)]
+mod tests;
+
+pub(crate) use memory::Memory;
+
+use super::http::close_error;
+use super::{Cx, Descriptor, End, Evidence, Input, Mark, Parser, Sample, Step, Stop};
+use crate::flow::{Amount, Capture, Loss};
+use crate::model::semconv as s;
+use crate::model::{Close, Exchange, Family, Kind, Mono, Transport};
+use api::Api;
+use found::{Found, Subject};
+use schema::{Extent, Pause, Walk};
+use std::collections::VecDeque;
+
+/// Kafka over TCP.
+pub(super) static DESCRIPTOR: Descriptor = Descriptor {
+    name: "kafka",
+    family: Family::Messaging,
+    transport: Transport::Tcp,
+    ports: &[9092, 9093, 9094, 19092, 29092],
+    capture: Capture { client: Amount::Segment(8 * 1024), server: Amount::Segment(4 * 1024) },
+    detect,
+    parser: |midway| Box::new(Kafka::new(midway)),
+};
+
+/// What is asked of capture once a head was lost.
+const LARGE: Capture = Capture { client: Amount::Segment(64 * 1024), server: Amount::Segment(64 * 1024) };
+/// Largest message that is believed (brokers take 100 MiB unless told otherwise).
+const MAX_FRAME: u64 = 512 << 20;
+/// Length, number, version, correlation id, length of the client's id.
+const REQUEST_HEAD: usize = 14;
+/// Length and correlation id.
+const RESPONSE_HEAD: usize = 8;
+/// Longest client id that is believed.
+const MAX_CLIENT_ID: usize = 1024;
+/// Bytes of a batch's records that are looked at for trace contexts.
+const PEEK: usize = 4096;
+/// Bytes of a request that have to fit before it is believed without its end.
+const ENOUGH: usize = 64;
+
+/// Head of a request (protocol guide, "Protocol Primitive Types" and "Request Header").
+#[derive(Clone, Copy, Debug)]
+struct Head<'a> {
+    key: i16,
+    version: i16,
+    correlation: i32,
+    client_id: &'a [u8],
+    api: &'static Api,
+    /// Bytes of the head, the length included.
+    len: usize,
+    /// Bytes behind the head.
+    left: u64,
+}
+
+enum Read<T> {
+    Is(T),
+    More,
+    Bad,
+}
+
+fn array<const N: usize>(bytes: &[u8], at: usize) -> Option<[u8; N]> {
+    bytes.get(at..)?.first_chunk().copied()
+}
+
+/// Bytes of the message behind its length.
+fn frame(bytes: &[u8], shortest: u64) -> Read<u64> {
+    let Some(length) = array(bytes, 0).map(i32::from_be_bytes) else { return Read::More };
+    match u64::try_from(length) {
+        Ok(length) if (shortest..=MAX_FRAME).contains(&length) => Read::Is(length),
+        _ => Read::Bad,
+    }
+}
+
+fn head(bytes: &[u8]) -> Read<Head<'_>> {
+    let length = match frame(bytes, REQUEST_HEAD as u64 - 4) {
+        Read::Is(length) => length,
+        Read::More => return Read::More,
+        Read::Bad => return Read::Bad,
+    };
+    let Some(key) = array(bytes, 4).map(i16::from_be_bytes) else { return Read::More };
+    let Some(api) = Api::of(key) else { return Read::Bad };
+    let (Some(version), Some(correlation), Some(id)) = (array(bytes, 6), array(bytes, 8), array(bytes, 12)) else { return Read::More };
+    let (version, correlation) = (i16::from_be_bytes(version), i32::from_be_bytes(correlation));
+    let id = i16::from_be_bytes(id);
+    let end = REQUEST_HEAD + usize::try_from(id.max(0)).unwrap_or(0);
+    let Some(left) = (length + 4).checked_sub(end as u64) else { return Read::Bad };
+    if id < -1 || version < 0 || end > REQUEST_HEAD + MAX_CLIENT_ID {
+        return Read::Bad;
+    }
+    let Some(client_id) = bytes.get(REQUEST_HEAD..end) else { return Read::More };
+    if client_id.iter().any(u8::is_ascii_control) {
+        return Read::Bad;
+    }
+    Read::Is(Head { key, version, correlation, client_id, api, len: end, left })
+}
+
+impl Head<'_> {
+    /// A walk over the body, if its layout is known.
+    fn walk(&self) -> Option<Walk> {
+        let fields = self.api.request(self.version)?;
+        let flexible = self.api.is_flexible(self.version);
+        let peek = if self.key == api::PRODUCE { PEEK } else { 0 };
+        Some(Walk::new(fields, self.version, flexible, flexible, Extent::Whole).peeking(peek))
+    }
+}
+
+/// A walk over a response's body, if its layout is known.
+fn response_walk(api: &Api, key: i16, version: i16) -> Option<Walk> {
+    let fields = api.response(version)?;
+    let flexible = api.is_flexible(version);
+    Some(Walk::new(fields, version, flexible, flexible && key != api::API_VERSIONS, Extent::Start))
+}
+
+/// How well bytes fit a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fit {
+    Not,
+    /// Nothing against it so far.
+    Short,
+    /// It fits, but its layout is not known.
+    Odd,
+    /// Valid to its end, or for as long as no other protocol's bytes would be.
+    Whole,
+}
+
+fn fit_request(bytes: &[u8]) -> Fit {
+    let head = match head(bytes) {
+        Read::Is(head) => head,
+        Read::More => return Fit::Short,
+        Read::Bad => return Fit::Not,
+    };
+    if head.correlation < 0 || !head.api.knows(head.version) {
+        return Fit::Not;
+    }
+    let Some(mut walk) = head.walk() else { return Fit::Odd };
+    let mut found = Found::default();
+    match probe(&mut walk, bytes.get(head.len..).unwrap_or_default(), head.left, &mut found) {
+        Probe::Done(0) => Fit::Whole,
+        Probe::Done(_) | Probe::Bad => Fit::Not,
+        Probe::Short if found.has_batch => Fit::Whole,
+        Probe::Short if !head.client_id.is_empty() && bytes.len() >= ENOUGH => Fit::Whole,
+        Probe::Short => Fit::Short,
+    }
+}
+
+enum Probe {
+    /// Valid, with so many bytes behind it.
+    Done(u64),
+    Short,
+    Bad,
+}
+
+/// Walks over the start of a body that has `left` bytes, without a trace.
+fn probe(walk: &mut Walk, bytes: &[u8], left: u64, found: &mut Found) -> Probe {
+    let there = usize::try_from(left).map_or(bytes, |left| bytes.get(..left).unwrap_or(bytes));
+    let mut nothing = Memory::default();
+    match walk.run(there, left, true, &mut |event| found.see(event, &mut nothing)) {
+        (used, Pause::Done) => Probe::Done(left - used as u64),
+        (_, Pause::More) if there.len() as u64 == left => Probe::Bad,
+        (_, Pause::More | Pause::Skip(_)) => Probe::Short,
+        (_, Pause::Bad) => Probe::Bad,
+    }
+}
+
+fn detect(sample: &Sample<'_>) -> Evidence {
+    if matches!(frame(sample.server, 4), Read::Bad) {
+        return Evidence::No;
+    }
+    match fit_request(sample.client) {
+        Fit::Not => Evidence::No,
+        Fit::Short => Evidence::More,
+        Fit::Odd => Evidence::Weak,
+        Fit::Whole => Evidence::Strong,
+    }
+}
+
+/// Where one direction is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Reading {
+    /// At the start of a message.
+    Head,
+    /// In a message whose layout is known.
+    Body,
+    /// In the rest of a message, of which nothing is wanted.
+    Rest,
+    /// Somewhere unknown.
+    Lost,
+}
+
+/// One direction.
+#[derive(Debug)]
+struct Lane {
+    reading: Reading,
+    /// Place in the message, in its body.
+    walk: Walk,
+    /// Bytes of the message still to come.
+    left: u64,
+    /// How many of them are to be stepped over before reading goes on.
+    owed: u64,
+    /// Time of the last byte seen of it.
+    last: Mono,
+    /// Stream offset behind what is skipped.
+    skip_end: u64,
+    call: Option<Call>,
+    found: Found,
+}
+
+impl Lane {
+    fn new(midway: bool) -> Self {
+        let reading = if midway { Reading::Lost } else { Reading::Head };
+        Self { reading, walk: Walk::default(), left: 0, owed: 0, last: Mono::default(), skip_end: 0, call: None, found: Found::default() }
+    }
+
+    /// Begins a body, along `walk` if its layout is known.
+    fn begin(&mut self, walk: Option<Walk>) {
+        self.reading = if walk.is_some() { Reading::Body } else { Reading::Rest };
+        self.walk = walk.unwrap_or_default();
+    }
+
+    /// Skips `n` bytes from the start of `input` on.
+    fn skip(&mut self, input: &Input<'_>, n: u64) -> Step {
+        self.left = self.left.saturating_sub(n);
+        self.skip_end = input.offset() + n;
+        self.last = input.time(0);
+        Step::Skip(n)
+    }
+}
+
+/// A request on its way.
+#[derive(Debug)]
+struct Call {
+    key: i16,
+    version: i16,
+    correlation: i32,
+    api: &'static Api,
+    exchange: Box<Exchange>,
+    /// Whether its answer may have been lost.
+    unsure: bool,
+}
+
+struct Kafka {
+    client: Lane,
+    server: Lane,
+    queue: VecDeque<Call>,
+    /// Whether a whole request was seen: before that, other bytes mean another protocol.
+    confirmed: bool,
+    first_fin: Option<End>,
+}
+
+impl Kafka {
+    fn new(midway: bool) -> Self {
+        Self { client: Lane::new(midway), server: Lane::new(midway), queue: VecDeque::new(), confirmed: false, first_fin: None }
+    }
+
+    fn lane(&mut self, end: End) -> &mut Lane {
+        match end {
+            End::Client => &mut self.client,
+            End::Server => &mut self.server,
+        }
+    }
+
+    // ---- heads
+
+    fn request_head(&mut self, input: &Input<'_>, cx: &mut Cx<'_>) -> Step {
+        let head = match head(input.bytes()) {
+            Read::Is(head) => head,
+            Read::More => return Step::More,
+            Read::Bad => return self.strange_head(End::Client, input, cx),
+        };
+        let lane = &mut self.client;
+        lane.found.reset(Subject::Named);
+        lane.left = head.left;
+        lane.last = input.time(head.len - 1);
+        lane.begin(head.walk());
+        if self.queue.len() >= cx.options.in_flight_limit {
+            cx.count(Loss::InFlight, 1);
+        } else {
+            let exchange = begin(&head, input, cx);
+            self.client.call =
+                Some(Call { key: head.key, version: head.version, correlation: head.correlation, api: head.api, exchange, unsure: false });
+        }
+        self.head_done(End::Client, head.len, cx)
+    }
+
+    fn response_head(&mut self, input: &Input<'_>, cx: &mut Cx<'_>) -> Step {
+        let (length, correlation) = match (frame(input.bytes(), 4), array(input.bytes(), 4)) {
+            (Read::Bad, _) => return self.strange_head(End::Server, input, cx),
+            (Read::Is(length), Some(correlation)) => (length, i32::from_be_bytes(correlation)),
+            _ => return Step::More,
+        };
+        let lane = &mut self.server;
+        lane.left = length - 4;
+        lane.last = input.time(RESPONSE_HEAD - 1);
+        lane.reading = Reading::Rest;
+        match self.answered(correlation, cx) {
+            Some(mut call) => {
+                let lane = &mut self.server;
+                lane.found.reset(if call.key == api::FETCH { Subject::WithRecords } else { Subject::Nothing });
+                lane.begin(response_walk(call.api, call.key, call.version));
+                cx.respond(&mut call.exchange, input, 0);
+                lane.call = Some(call);
+            }
+            None => cx.count(Loss::Orphan, 1),
+        }
+        self.head_done(End::Server, RESPONSE_HEAD, cx)
+    }
+
+    /// Bytes where a message should begin that are none.
+    fn strange_head(&mut self, end: End, input: &Input<'_>, cx: &mut Cx<'_>) -> Step {
+        if !self.confirmed {
+            return Step::Stop(Stop::NotMine);
+        }
+        cx.count(Loss::Malformed, 1);
+        // Tokens of the first SASL handshake have a length and nothing else.
+        if let Read::Is(length) = frame(input.bytes(), 0) {
+            let lane = self.lane(end);
+            (lane.reading, lane.left) = (Reading::Rest, length + 4);
+            return lane.skip(input, length + 4);
+        }
+        self.lose(end);
+        Step::Take(input.bytes().len())
+    }
+
+    fn head_done(&mut self, end: End, taken: usize, cx: &mut Cx<'_>) -> Step {
+        if self.lane(end).left == 0 {
+            self.message_done(end, cx);
+        }
+        Step::Take(taken)
+    }
+
+    /// Takes the call with `correlation` out of the queue.
+    fn answered(&mut self, correlation: i32, cx: &mut Cx<'_>) -> Option<Call> {
+        let place = self.queue.iter().position(|call| call.correlation == correlation)?;
+        // A broker answers the requests of a connection in order: older answers that may be lost are.
+        while place > 0 && self.queue.front().is_some_and(|call| call.unsure && call.correlation != correlation) {
+            if let Some(call) = self.queue.pop_front() {
+                unseen(call, cx);
+            }
+        }
+        let place = self.queue.iter().position(|call| call.correlation == correlation)?;
+        self.queue.remove(place)
+    }
+
+    // ---- bodies
+
+    fn body(&mut self, end: End, input: &Input<'_>, cx: &mut Cx<'_>) -> Step {
+        let lane = self.lane(end);
+        let bytes = input.bytes();
+        let there = usize::try_from(lane.left).map_or(bytes, |left| bytes.get(..left).unwrap_or(bytes));
+        let memory = &mut cx.shared.kafka;
+        let found = &mut lane.found;
+        let (used, pause) = lane.walk.run(there, lane.left, false, &mut |event| found.see(event, memory));
+        let rest = lane.left - used as u64;
+        match pause {
+            Pause::Done if rest > 0 => {
+                lane.reading = Reading::Rest;
+                let all = lane.left;
+                lane.skip(input, all)
+            }
+            Pause::Skip(n) => lane.skip(input, used as u64 + n),
+            Pause::Bad => self.malformed(end, input, cx),
+            // It ends before its fields do.
+            Pause::More if there.len() as u64 == lane.left => self.malformed(end, input, cx),
+            Pause::More if used == 0 => Step::More,
+            Pause::Done | Pause::More => {
+                lane.left = rest;
+                lane.last = input.time(used.saturating_sub(1));
+                if rest == 0 {
+                    self.message_done(end, cx);
+                }
+                Step::Take(used.max(1))
+            }
+        }
+    }
+
+    fn malformed(&mut self, end: End, input: &Input<'_>, cx: &mut Cx<'_>) -> Step {
+        if !self.confirmed {
+            if let Some(call) = self.client.call.take() {
+                cx.void(call.exchange);
+            }
+            return Step::Stop(Stop::NotMine);
+        }
+        cx.count(Loss::Malformed, 1);
+        let lane = self.lane(end);
+        lane.found.cut();
+        lane.reading = Reading::Rest;
+        let left = lane.left;
+        lane.skip(input, left)
+    }
+
+    /// The last byte of a message has passed.
+    fn message_done(&mut self, end: End, cx: &mut Cx<'_>) {
+        let lane = self.lane(end);
+        (lane.reading, lane.owed) = (Reading::Head, 0);
+        match end {
+            End::Client => self.request_done(cx),
+            End::Server => self.response_done(cx),
+        }
+    }
+
+    fn request_done(&mut self, cx: &mut Cx<'_>) {
+        self.confirmed = true;
+        let lane = &mut self.client;
+        let Some(mut call) = lane.call.take() else { return };
+        call.unsure = self.server.reading == Reading::Lost;
+        let exchange = &mut call.exchange;
+        exchange.request.last = lane.last;
+        let client = memory::client(cx.conn, exchange.attrs.str(s::MESSAGING_CLIENT_ID).unwrap_or_default().as_bytes());
+        if !lane.found.group.is_empty() {
+            cx.shared.kafka.learn_group(client, &lane.found.group);
+        }
+        lane.found.describe(exchange);
+        match call.key {
+            api::PRODUCE => {
+                // Nobody may answer a producer of which it is not known.
+                call.unsure |= lane.found.acks.is_none();
+                exchange.request.body_bytes = (!exchange.completeness.request_lost).then_some(lane.found.bytes);
+                lane.found.count(exchange);
+                lane.found.trace(exchange);
+            }
+            api::FETCH if lane.found.is_replica => {
+                exchange.kind = role_kind(cx, Kind::Client);
+                exchange.attrs.set_static(s::MESSAGING_OPERATION_NAME, "replicate");
+                exchange.attrs.remove(s::MESSAGING_OPERATION_TYPE);
+            }
+            api::FETCH => {
+                if let Some(group) = cx.shared.kafka.group(client) {
+                    exchange.attrs.set_str(s::MESSAGING_CONSUMER_GROUP_NAME, group);
+                }
+            }
+            _ => {}
+        }
+        cx.request(exchange);
+        // Nobody answers a producer that asked for no acknowledgement.
+        if call.key == api::PRODUCE && lane.found.acks == Some(0) { cx.finish(call.exchange) } else { self.queue.push_back(call) }
+    }
+
+    fn response_done(&mut self, cx: &mut Cx<'_>) {
+        let lane = &mut self.server;
+        let Some(mut call) = lane.call.take() else { return };
+        let exchange = &mut call.exchange;
+        if call.key == api::FETCH && lane.found.is_idle() {
+            return cx.void(call.exchange);
+        }
+        if let Some(response) = &mut exchange.response {
+            response.last = lane.last;
+        }
+        if call.key == api::FETCH {
+            fetched(exchange, &lane.found);
+        }
+        lane.found.fail(exchange);
+        cx.finish(call.exchange);
+    }
+
+    // ---- losses
+
+    /// The framing of `end` is lost: what is answered meanwhile may not be seen.
+    fn lose(&mut self, end: End) {
+        self.lane(end).reading = Reading::Lost;
+        if end == End::Server {
+            self.queue.iter_mut().for_each(|call| call.unsure = true);
+        }
+    }
+
+    /// Looks for a message that begins with a segment and cannot be anything else.
+    fn find(&mut self, end: End, input: &Input<'_>, cx: &mut Cx<'_>) -> Step {
+        let elsewhere = Step::Take(input.next_segment(0).unwrap_or(input.bytes().len()));
+        if !input.starts_segment(0) {
+            return elsewhere;
+        }
+        let fit = match end {
+            End::Client => fit_request(input.bytes()),
+            End::Server => self.fit_response(input.bytes()),
+        };
+        match fit {
+            Fit::Whole => {
+                self.lane(end).reading = Reading::Head;
+                self.parse(end, input, cx)
+            }
+            Fit::Short => Step::More,
+            Fit::Odd | Fit::Not => elsewhere,
+        }
+    }
+
+    /// How well bytes fit the response to a request that waits for one.
+    fn fit_response(&self, bytes: &[u8]) -> Fit {
+        let (length, correlation) = match (frame(bytes, 4), array(bytes, 4)) {
+            (Read::Bad, _) => return Fit::Not,
+            (Read::Is(length), Some(correlation)) => (length, i32::from_be_bytes(correlation)),
+            _ => return Fit::Short,
+        };
+        let Some(call) = self.queue.iter().find(|call| call.correlation == correlation) else { return Fit::Not };
+        let Some(mut walk) = response_walk(call.api, call.key, call.version) else { return Fit::Whole };
+        let body = bytes.get(RESPONSE_HEAD..).unwrap_or_default();
+        match probe(&mut walk, body, length - 4, &mut Found::default()) {
+            Probe::Bad => Fit::Not,
+            Probe::Done(_) | Probe::Short => Fit::Whole,
+        }
+    }
+
+    /// Takes what was captured in front of a hole of a message that is being walked over. How many bytes from there on
+    /// are of no interest anyway.
+    fn last_bytes(&mut self, end: End, before: &Input<'_>, cx: &mut Cx<'_>) -> u64 {
+        let lane = self.lane(end);
+        if lane.owed > 0 {
+            return lane.owed;
+        }
+        let memory = &mut cx.shared.kafka;
+        let found = &mut lane.found;
+        match lane.walk.run(before.bytes(), lane.left, true, &mut |event| found.see(event, memory)) {
+            (used, Pause::Skip(n)) => used as u64 + n,
+            _ => 0,
+        }
+    }
+
+    /// The head of a message was lost: its length may be there.
+    fn lost_head(&mut self, end: End, before: &Input<'_>) -> Option<u64> {
+        if end == End::Server {
+            // Whose answer it was is not known.
+            self.queue.iter_mut().for_each(|call| call.unsure = true);
+        }
+        let Read::Is(length) = frame(before.bytes(), 4) else { return None };
+        self.lane(end).reading = Reading::Rest;
+        Some(length + 4)
+    }
+
+    /// A part of the current message that was wanted is lost.
+    fn cut(&mut self, end: End) {
+        let lane = self.lane(end);
+        lane.found.cut();
+        lane.reading = Reading::Rest;
+        if let Some(call) = &mut lane.call {
+            match end {
+                End::Client => call.exchange.completeness.request_lost = true,
+                End::Server => call.exchange.completeness.response_lost = true,
+            }
+        }
+    }
+}
+
+/// A new exchange with what a request's head tells.
+fn begin(head: &Head<'_>, input: &Input<'_>, cx: &mut Cx<'_>) -> Box<Exchange> {
+    let mut exchange = cx.begin(input, 0);
+    let (name, kind, operation) = match head.key {
+        api::PRODUCE => ("send", Kind::Producer, Some("send")),
+        api::FETCH => ("poll", Kind::Consumer, Some("receive")),
+        api::OFFSET_COMMIT | api::TXN_OFFSET_COMMIT => ("commit", Kind::Client, Some("settle")),
+        _ => (head.api.name, Kind::Client, None),
+    };
+    exchange.kind = role_kind(cx, kind);
+    let attrs = &mut exchange.attrs;
+    attrs.set_static(s::MESSAGING_SYSTEM, "kafka");
+    attrs.set_static(s::MESSAGING_OPERATION_NAME, name);
+    if let Some(operation) = operation {
+        attrs.set_static(s::MESSAGING_OPERATION_TYPE, operation);
+    }
+    attrs.set_static(s::REMORA_KAFKA_API_NAME, head.api.name);
+    attrs.set_int(s::REMORA_KAFKA_API_VERSION, i64::from(head.version));
+    if !head.client_id.is_empty() {
+        attrs.set_bytes(s::MESSAGING_CLIENT_ID, head.client_id);
+    }
+    exchange
+}
+
+/// A broker serves, whatever its client does.
+fn role_kind(cx: &Cx<'_>, client: Kind) -> Kind {
+    if cx.observes(End::Client) { client } else { Kind::Server }
+}
+
+/// What came is what a poll was about, not what was asked for.
+fn fetched(exchange: &mut Exchange, found: &Found) {
+    if found.bytes > 0 {
+        exchange.attrs.remove(s::MESSAGING_DESTINATION_NAME);
+        exchange.attrs.remove(s::MESSAGING_DESTINATION_PARTITION_ID);
+        exchange.attrs.remove(s::REMORA_KAFKA_TOPIC_ID);
+        found.describe(exchange);
+        found.begin_offset(exchange);
+    }
+    found.count(exchange);
+    if let Some(response) = &mut exchange.response {
+        response.body_bytes = (!exchange.completeness.response_lost).then_some(found.bytes);
+    }
+}
+
+/// Ends a call whose answer was not seen. Whether such a poll brought anything is not known, and most bring nothing.
+fn unseen(mut call: Call, cx: &mut Cx<'_>) {
+    if call.key == api::FETCH {
+        return cx.void(call.exchange);
+    }
+    call.exchange.completeness.response_lost = true;
+    cx.finish(call.exchange);
+}
+
+impl Parser for Kafka {
+    fn parse(&mut self, from: End, input: &Input<'_>, cx: &mut Cx<'_>) -> Step {
+        let lane = self.lane(from);
+        let owed = std::mem::take(&mut lane.owed);
+        if owed > 0 {
+            return lane.skip(input, owed);
+        }
+        match (self.lane(from).reading, from) {
+            (Reading::Head, End::Client) => self.request_head(input, cx),
+            (Reading::Head, End::Server) => self.response_head(input, cx),
+            (Reading::Body, _) => self.body(from, input, cx),
+            (Reading::Rest, _) => {
+                let lane = self.lane(from);
+                let left = lane.left;
+                lane.skip(input, left)
+            }
+            (Reading::Lost, _) => self.find(from, input, cx),
+        }
+    }
+
+    fn skipped(&mut self, from: End, mark: &Mark, cx: &mut Cx<'_>) {
+        let lane = self.lane(from);
+        if mark.offset < lane.skip_end {
+            lane.last = mark.time;
+        }
+        if lane.left == 0 {
+            self.message_done(from, cx);
+        }
+    }
+
+    fn lost(&mut self, from: End, before: &Input<'_>, bytes: u64, mark: &Mark, cx: &mut Cx<'_>) {
+        cx.want(LARGE);
+        let gone = before.bytes().len() as u64 + bytes;
+        let left = match self.lane(from).reading {
+            Reading::Lost => return,
+            Reading::Head => self.lost_head(from, before),
+            Reading::Rest => Some(self.lane(from).left),
+            Reading::Body => {
+                let unwanted = self.last_bytes(from, before, cx);
+                self.lane(from).owed = unwanted.saturating_sub(gone);
+                if gone > unwanted {
+                    self.cut(from);
+                }
+                Some(self.lane(from).left)
+            }
+        };
+        let Some(left) = left.and_then(|left| left.checked_sub(gone)) else {
+            if self.lane(from).reading != Reading::Head {
+                self.message_done(from, cx);
+            }
+            return self.lose(from);
+        };
+        let lane = self.lane(from);
+        lane.left = left;
+        if mark.offset < before.offset() + gone {
+            lane.last = mark.time;
+        }
+        if left == 0 {
+            self.message_done(from, cx);
+        }
+    }
+
+    fn fin(&mut self, from: End, _: Mono, _: &mut Cx<'_>) {
+        self.first_fin = self.first_fin.or(Some(from));
+    }
+
+    fn closed(&mut self, how: Close, _: Mono, cx: &mut Cx<'_>) {
+        if let Some(mut call) = self.client.call.take() {
+            call.exchange.completeness.request_lost = true;
+            self.client.found.describe(&mut call.exchange);
+            cx.request(&mut call.exchange);
+            self.queue.push_back(call);
+        }
+        if let Some(mut call) = self.server.call.take() {
+            call.exchange.error = close_error(how, self.first_fin, cx).map(str::to_owned);
+            unseen(call, cx);
+        }
+        for mut call in std::mem::take(&mut self.queue) {
+            let error = close_error(how, self.first_fin, cx);
+            match error {
+                _ if call.unsure => unseen(call, cx),
+                None => unseen(call, cx),
+                // A consumer that leaves does not wait for its last poll.
+                Some(s::ERROR_CANCELLED) if call.key == api::FETCH => cx.void(call.exchange),
+                Some(error) => {
+                    call.exchange.error = Some(error.to_owned());
+                    cx.finish(call.exchange);
+                }
+            }
+        }
+    }
+
+    fn expire(&mut self, before: Mono, cx: &mut Cx<'_>) {
+        let is_old = |call: &Call| call.exchange.request.last < before;
+        while let Some(mut call) = self.queue.iter().position(is_old).and_then(|place| self.queue.remove(place)) {
+            if call.unsure {
+                unseen(call, cx);
+            } else {
+                call.exchange.error = Some(s::ERROR_TIMEOUT.to_owned());
+                cx.finish(call.exchange);
+            }
+        }
+    }
+}

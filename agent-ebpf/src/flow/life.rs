@@ -7,8 +7,8 @@ use aya_ebpf::{
     EbpfContext,
     bindings::{
         BPF_RB_NO_WAKEUP, BPF_SOCK_OPS_ACTIVE_ESTABLISHED_CB, BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB, BPF_SOCK_OPS_STATE_CB,
-        BPF_SOCK_OPS_STATE_CB_FLAG, BPF_SOCK_OPS_TCP_CONNECT_CB, BPF_SOCK_OPS_TCP_LISTEN_CB, BPF_TCP_CLOSE, bpf_sock, bpf_sock_addr,
-        bpf_sock_ops,
+        BPF_SOCK_OPS_STATE_CB_FLAG, BPF_SOCK_OPS_TCP_CONNECT_CB, BPF_SOCK_OPS_TCP_LISTEN_CB, BPF_TCP_CLOSE, BPF_TCP_LISTEN, bpf_sock,
+        bpf_sock_addr, bpf_sock_ops,
     },
     helpers::{bpf_get_current_comm, bpf_get_current_pid_tgid, bpf_get_socket_cookie, bpf_ktime_get_ns},
     macros::{btf_tracepoint, cgroup_sock_addr, sock_ops},
@@ -80,11 +80,14 @@ pub(crate) fn life(ctx: SockOpsContext) -> u32 {
     } else if op == BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB {
         begun(&ctx, ROLE_SERVER, true);
     } else if op == BPF_SOCK_OPS_STATE_CB {
-        if ctx.arg(1) == BPF_TCP_CLOSE {
+        if ctx.arg(1) == BPF_TCP_CLOSE && ctx.arg(0) == BPF_TCP_LISTEN {
+            listening(&ctx, 1);
+        } else if ctx.arg(1) == BPF_TCP_CLOSE {
             ended(&ctx, ctx.arg(0) as u8);
         }
     } else if op == BPF_SOCK_OPS_TCP_LISTEN_CB {
-        listening(&ctx);
+        let _ = ctx.set_cb_flags((ctx.cb_flags() | BPF_SOCK_OPS_STATE_CB_FLAG) as i32);
+        listening(&ctx, 0);
     }
     1
 }
@@ -173,7 +176,7 @@ fn ended(ctx: &SockOpsContext, old_state: u8) {
 }
 
 #[inline(always)]
-fn listening(ctx: &SockOpsContext) {
+fn listening(ctx: &SockOpsContext, ended: u8) {
     let running = task::current(constant(&TASK));
     if running.tgid == constant(&SELF_TGID) && running.tgid != 0 {
         return;
@@ -186,7 +189,7 @@ fn listening(ctx: &SockOpsContext) {
     // SAFETY: the reservation is exclusively ours; the fields are of the verifier's context.
     unsafe {
         (*listen).kind = KIND_LISTEN;
-        (*listen).reserved = 0;
+        (*listen).ended = ended;
         (*listen).port = (*ops).local_port as u16;
         (*listen).tgid = running.tgid;
         (*listen).time = bpf_ktime_get_ns();

@@ -215,12 +215,12 @@ record! {
 }
 
 record! {
-    /// A socket began to listen.
+    /// A socket began to listen, or ended.
     pub struct Listen {
         /// [`KIND_LISTEN`].
         pub kind: u8,
-        /// Zero.
-        pub reserved: u8,
+        /// 1 if it ended.
+        pub ended: u8,
         /// Port.
         pub port: u16,
         /// Process; 0 if unknown.

@@ -12,7 +12,7 @@ use crate::entity::sockets::{SocketState, SocketTable};
 use crate::selfobs::{Counters, Event, Loss};
 use crate::view::{ConnectionRow, Direction as Shown, UnixNanos, View};
 use remora_core::flow::{Direction, Flow};
-use remora_core::model::{Close, ConnId, ConnInfo, Mono, Owner, Role, Task, Transport};
+use remora_core::model::{Close, ConnId, ConnInfo, Mono, Owner, Pid, Role, Task, Transport};
 use remora_ebpf::wire::{self, Counter, Malformed, Policy, Record};
 use std::collections::HashSet;
 use std::net::SocketAddr;
@@ -71,8 +71,8 @@ pub struct Parts {
 /// Runs until `stop` is set, then finishes what is open and submits it.
 pub fn run(parts: Parts, stop: &AtomicBool) {
     let Parts { mut captured, flow, desk, outlet, counters, view, own_listener, existing, closes, metrics_interval } = parts;
-    let listening =
-        existing.iter().filter(|(socket, _)| socket.state == SocketState::Listening).map(|(socket, _)| socket.local.port()).collect();
+    let listening = listeners(&existing).map(|(address, _)| address.port()).collect();
+    let found: Vec<(SocketAddr, Option<Pid>)> = listeners(&existing).collect();
     let clock = Reading::now();
     let mut state = State {
         flow,
@@ -87,6 +87,7 @@ pub fn run(parts: Parts, stop: &AtomicBool) {
         forget: Vec::new(),
         now: clock.mono,
     };
+    found.into_iter().for_each(|(address, pid)| state.desk.listens(address, pid));
     let (mut clock, mut ticked, mut exported) = (clock, clock.mono, clock.mono);
     loop {
         let stopping = stop.load(Ordering::Relaxed);
@@ -123,6 +124,11 @@ pub fn run(parts: Parts, stop: &AtomicBool) {
     state.desk.metrics().into_iter().for_each(|batch| outlet.submit(batch));
 }
 
+/// Listening addresses of a table of sockets, with their owners.
+fn listeners(sockets: &SocketTable) -> impl Iterator<Item = (SocketAddr, Option<Pid>)> {
+    sockets.iter().filter(|(socket, _)| socket.state == SocketState::Listening).map(|(socket, pid)| (socket.local, pid))
+}
+
 struct State {
     flow: Flow,
     desk: Desk,
@@ -155,7 +161,13 @@ impl State {
             Ok(Record::Totals(totals)) => self.totals(&totals),
             Ok(Record::Close(totals)) => self.close(&totals),
             Ok(Record::Listen(listen)) => {
-                self.listening.insert(listen.port);
+                let address = translate::address(listen.local, listen.port);
+                if listen.ended == 0 {
+                    self.listening.insert(listen.port);
+                    self.desk.listens(address, (listen.tgid != 0).then_some(Pid(listen.tgid)));
+                } else {
+                    self.desk.listens_no_more(address, Mono(listen.time));
+                }
             }
             Err(malformed) => {
                 tracing::debug!(%malformed, "record skipped");

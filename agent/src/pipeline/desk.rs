@@ -9,25 +9,29 @@ use super::metrics::Collection;
 use super::peers::{self, Peers};
 use super::spans::{Flush, Sheets, SpanBuffer};
 use super::translate;
-use crate::aggregate::{Aggregate, Temporality, tcp};
+use crate::aggregate::tcp::{self, Listening};
+use crate::aggregate::{Aggregate, Temporality};
 use crate::entity::host::Host;
-use crate::entity::table::{Entities, Entity, EntityId};
+use crate::entity::table::{Entities, Entity, EntityId, Who};
 use crate::selection::{Fact, Facts, Selection, Verdict};
 use crate::selfobs::{Counters, Event, Loss as Lost};
 use crate::trace::span::{self, Peer, SpanData, UnixOffset};
 use crate::trace::{SpanContext, Tracer};
 use crate::view::{self, Call, Listing, RequestRow, UnixNanos, View};
 use remora_core::flow::{Amount, Loss, Sink};
-use remora_core::model::{ConnId, ConnInfo, Exchange, ExchangeId, Mono, Task, semconv};
+use remora_core::model::{ConnId, ConnInfo, Exchange, ExchangeId, Mono, Pid, Task, semconv};
 use remora_ebpf::wire::{self, Policy};
 use remora_otlp::{EncodedBatch, Metrics};
 use rustc_hash::FxHashMap;
 use std::collections::VecDeque;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 /// Most exchanges that wait for their owner.
 const WAITING: usize = 20_000;
+/// Most listening addresses that are reported.
+const LISTENERS: usize = 4096;
 /// How long an exchange waits for its owner.
 const PATIENCE: Duration = Duration::from_millis(1_000);
 /// `user_agent.original` of the agent's own export begins so; what carries it is never reported.
@@ -64,6 +68,13 @@ struct Waiting {
     until: Mono,
 }
 
+/// An address that somebody listens on. The same address in several network namespaces is one of them.
+struct Listener {
+    address: SocketAddr,
+    pid: Pid,
+    entity: Option<EntityId>,
+}
+
 /// An open connection on its way into the aggregates.
 struct OpenConnection {
     took: Option<Duration>,
@@ -95,6 +106,7 @@ pub struct Desk {
     waiting_generation: u64,
     policies: FxHashMap<u64, Policy>,
     open: FxHashMap<ConnId, OpenConnection>,
+    listeners: FxHashMap<SocketAddr, Listener>,
     ended: VecDeque<Ended>,
     services: FxHashMap<EntityId, Arc<str>>,
     clock: Reading,
@@ -124,6 +136,7 @@ impl Desk {
             waiting_generation: 0,
             policies: FxHashMap::default(),
             open: FxHashMap::default(),
+            listeners: FxHashMap::default(),
             ended: VecDeque::new(),
             services: FxHashMap::default(),
             now: clock.mono,
@@ -257,9 +270,30 @@ impl Desk {
         (own.map(name), peers::entity(&self.peers, &self.entities, conn).map(name))
     }
 
-    /// Forgets what is too old. Once a second.
+    /// Forgets what is too old, and counts listeners whose owners have become known. Once a second.
     pub fn tick(&mut self) {
         self.peers.tick(self.now);
+        for listener in self.listeners.values_mut().filter(|listener| listener.entity.is_none()) {
+            listener.entity = self.entities.known(listener.pid).map(|entity| entity.id);
+            if let Some(entity) = listener.entity {
+                self.aggregate.listening(entity, listener.address, Listening::Begins, self.now);
+            }
+        }
+    }
+
+    /// `pid` listens on `address`.
+    pub fn listens(&mut self, address: SocketAddr, pid: Option<Pid>) {
+        let Some(pid) = pid.filter(|_| self.listeners.len() < LISTENERS) else { return };
+        // Asks for it; the next tick finds it.
+        let _ = self.entities.lookup(&Who::pid(pid));
+        self.listeners.insert(address, Listener { address, pid, entity: None });
+    }
+
+    /// Nobody listens on `address` any more.
+    pub fn listens_no_more(&mut self, address: SocketAddr, at: Mono) {
+        if let Some(Listener { entity: Some(entity), .. }) = self.listeners.remove(&address) {
+            self.aggregate.listening(entity, address, Listening::Ends, at);
+        }
     }
 
     /// A connect that failed becomes an error span of its own.

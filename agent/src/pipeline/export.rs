@@ -2,9 +2,10 @@
 
 use super::Outlet;
 use super::clients::clients;
+use super::console;
 use super::report::Reporter;
 use crate::commands::CommandError;
-use crate::config::{Config, Protocol};
+use crate::config::{Config, Exporter as ExporterChoice, Protocol};
 use crate::entity::host::Host;
 use crate::selfobs::Counters;
 use crate::selfobs::export::OwnMetrics;
@@ -21,6 +22,8 @@ use tokio::runtime::Handle;
 pub struct Export {
     exporter: Arc<Exporter>,
     endpoints: Vec<(Signal, String)>,
+    /// Signals that are printed.
+    console: Vec<Signal>,
 }
 
 impl Export {
@@ -34,13 +37,20 @@ impl Export {
         let queue_bytes = usize::try_from(config.otlp.queue_bytes).unwrap_or(usize::MAX);
         let exporter = Exporter::start(ExporterConfig { queue_bytes, ..ExporterConfig::new(clients) }, runtime)
             .map_err(|source| CommandError::Failed { doing: "set up OTLP export", source: Box::new(source) })?;
-        Ok(Self { exporter: Arc::new(exporter), endpoints })
+        let choices =
+            [(Signal::Traces, config.traces.exporter), (Signal::Metrics, config.metrics.exporter), (Signal::Logs, config.logs.exporter)];
+        let console = choices.into_iter().filter(|(_, choice)| *choice == ExporterChoice::Console).map(|(signal, _)| signal).collect();
+        Ok(Self { exporter: Arc::new(exporter), endpoints, console })
+    }
+
+    fn way(&self) -> ToExporter {
+        ToExporter { exporter: Arc::clone(&self.exporter), console: self.console.clone() }
     }
 
     /// A handle for a thread that makes batches.
     #[must_use]
     pub fn outlet(&self) -> Box<dyn Outlet> {
-        Box::new(ToExporter(Arc::clone(&self.exporter)))
+        Box::new(self.way())
     }
 
     /// What tells the live view how export goes.
@@ -52,7 +62,7 @@ impl Export {
     /// Starts the agent's metrics about itself; they end when the result is dropped.
     #[must_use]
     pub fn own_metrics(&self, config: &Config, host: &Host, counters: &Arc<Counters>) -> OwnMetrics {
-        let outlet = ToExporter(Arc::clone(&self.exporter));
+        let outlet = self.way();
         let counted = Arc::clone(&self.exporter);
         let observed = Observed {
             counters: Arc::clone(counters),
@@ -75,12 +85,19 @@ impl Export {
     }
 }
 
-/// Batches to the exporter, which counts what it cannot take.
-struct ToExporter(Arc<Exporter>);
+/// Batches to the console where that is asked for, else to the exporter, which counts what it cannot take.
+#[derive(Clone)]
+struct ToExporter {
+    exporter: Arc<Exporter>,
+    console: Vec<Signal>,
+}
 
 impl Outlet for ToExporter {
     fn submit(&self, batch: EncodedBatch) {
-        if let Err(error) = self.0.submit(batch) {
+        if self.console.contains(&batch.signal) {
+            // A closed standard output is nobody looking.
+            let _ = console::write(&batch, &mut std::io::stdout().lock());
+        } else if let Err(error) = self.exporter.submit(batch) {
             tracing::debug!(%error, "batch dropped");
         }
     }

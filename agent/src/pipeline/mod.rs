@@ -7,6 +7,7 @@
 pub mod capture;
 pub mod clients;
 mod clock;
+mod console;
 mod desk;
 pub mod export;
 mod identity;

@@ -9,5 +9,6 @@ pub mod flow;
 pub mod model;
 pub mod pcap;
 pub mod proto;
+pub mod routes;
 #[cfg(any(test, feature = "testkit"))]
 pub mod testkit;

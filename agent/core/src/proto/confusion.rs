@@ -64,6 +64,27 @@ static TALKS: &[Conversation] = &[
             .client(call)
             .server(b"E\0\0\0\x2cSERROR\0VERROR\0C22012\0Mdivision by zero\0\0Z\0\0\0\x05I")
     }),
+    ("mysql by the client", "mysql", |talk| {
+        talk.server(b"\x4a\0\0\0\x0a8.0.36\0\x0b\0\0\x0012345678\0\xff\xf7\x2d\x02\0\xff\x81\x15\0\0\0\0\0\0\0\0\0\0abcdefghijkl\0mysql_clear_pass\0\0")
+            .client(b"\x2c\0\0\x01\x08\x82\0\x01\0\0\0\x01\x2d\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0app\0\x02xxshop\0")
+            .server(b"\x07\0\0\x02\0\0\0\x02\0\0\0")
+            .client(b"\x10\0\0\0\x03select 1 from t")
+            .server(b"\x01\0\0\x01\x01\x17\0\0\x02\x03def\0\0\0\x011\0\x0c\x3f\0\x01\0\0\0\x08\x81\0\0\0\0\x02\0\0\x03\x011\x07\0\0\x04\xfe\0\0\x02\0\0\0")
+            .client(b"\x07\0\0\0\x03commit")
+            .server(b"\x07\0\0\x01\0\0\0\x02\0\0\0")
+    }),
+    ("mariadb prepared", "mysql", |talk| {
+        let execute = b"\x0a\0\0\0\x17\x01\0\0\0\0\x01\0\0\0";
+        talk.server(b"\x4a\0\0\0\x0a8.0.36\0\x0b\0\0\x0012345678\0\xff\xf7\x2d\x02\0\xff\x81\x15\0\0\0\0\0\0\0\0\0\0abcdefghijkl\0mysql_clear_pass\0\0")
+            .client(b"\x2c\0\0\x01\x08\x82\0\0\0\0\0\x01\x2d\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0app\0\x02xxshop\0")
+            .server(b"\x07\0\0\x02\0\0\0\x02\0\0\0")
+            .client(b"\x0e\0\0\0\x16delete from t")
+            .server(b"\x0c\0\0\x01\0\x01\0\0\0\0\0\0\0\0\0\0")
+            .client(execute)
+            .server(b"\x07\0\0\x01\0\x01\0\x02\0\0\0")
+            .client(execute)
+            .server(b"\x17\0\0\x01\xff\x7a\x04#42S02no such table!!!")
+    }),
     ("websocket", "http/1.1", |talk| {
         talk.client("GET /chat HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
             .server("HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n")

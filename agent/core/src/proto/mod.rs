@@ -35,6 +35,7 @@ mod input;
 mod kafka;
 mod keys;
 mod memcached;
+mod mysql;
 mod ordered;
 mod postgres;
 mod redis;
@@ -56,6 +57,7 @@ pub static TABLE: &[&Descriptor] = &[
     &http2::DESCRIPTOR,
     &websocket::DESCRIPTOR,
     &postgres::DESCRIPTOR,
+    &mysql::DESCRIPTOR,
     &dns::UDP,
     &dns::TCP,
     &redis::DESCRIPTOR,

@@ -139,6 +139,8 @@ struct Call {
     rows: i64,
     /// `ParseComplete` came.
     is_parsed: bool,
+    /// A completion came: it was not only prepared.
+    is_run: bool,
     /// The start of its answer was lost.
     missed: bool,
 }
@@ -278,7 +280,7 @@ impl Postgres {
     }
 
     fn push(&mut self, kind: Kind, exchange: Option<Box<Exchange>>, ack: u32) {
-        self.calls.push_back(Call { kind, exchange, ack, rows: 0, is_parsed: false, missed: false });
+        self.calls.push_back(Call { kind, exchange, ack, rows: 0, is_parsed: false, is_run: false, missed: false });
     }
 
     fn client_message(&mut self, input: &Input<'_>, cx: &mut Cx<'_>) -> Step {
@@ -584,6 +586,7 @@ impl Postgres {
             // Another Parse: what this one prepared was not run in between.
             Kind::TornParse if call.is_parsed => {
                 call.exchange.iter_mut().for_each(|exchange| sql::prepares(exchange));
+                call.kind = Kind::Prepare;
                 self.complete(end, cx);
             }
             _ => call.is_parsed = true,
@@ -592,7 +595,10 @@ impl Postgres {
 
     /// `PortalSuspended`: as many rows as were asked for.
     fn suspended(&mut self, end: Mono, cx: &mut Cx<'_>) {
-        let Some(call) = self.calls.front_mut().filter(|call| call.kind != Kind::Query && !call.kind.ends_group()) else { return };
+        let Some(call) = self.calls.front_mut().filter(|call| matches!(call.kind, Kind::Execute | Kind::Torn | Kind::TornParse)) else {
+            return;
+        };
+        call.is_run = true;
         if let Some(exchange) = &mut call.exchange {
             exchange.attrs.set_int(s::DB_RESPONSE_RETURNED_ROWS, call.rows);
         }
@@ -602,6 +608,7 @@ impl Postgres {
     fn command_complete(&mut self, body: &[u8], end: Mono, cx: &mut Cx<'_>) {
         self.confirmed = true;
         let Some(call) = self.calls.front_mut() else { return };
+        call.is_run = true;
         if let Some((operation, rows)) = message::tag(body)
             && let Some(exchange) = &mut call.exchange
         {
@@ -681,10 +688,8 @@ impl Postgres {
     fn finish(&self, call: Call, end: Option<Mono>, cx: &mut Cx<'_>) {
         let Some(mut exchange) = call.exchange else { return };
         exchange.completeness.response_lost |= call.missed;
-        if call.kind == Kind::TornParse && call.missed {
-            // Whether it was run or only prepared is not known.
-            exchange.attrs.remove(s::DB_QUERY_SUMMARY);
-            exchange.attrs.remove(s::DB_OPERATION_NAME);
+        if call.kind == Kind::TornParse && (call.missed || !call.is_run) {
+            forget_operation(&mut exchange);
         }
         if let Some(response) = &mut exchange.response {
             response.last = response.first.max(end.unwrap_or(self.server.last));
@@ -868,6 +873,12 @@ impl Postgres {
     }
 }
 
+/// Whether a statement was run or only prepared is not known.
+fn forget_operation(exchange: &mut Exchange) {
+    exchange.attrs.remove(s::DB_QUERY_SUMMARY);
+    exchange.attrs.remove(s::DB_OPERATION_NAME);
+}
+
 impl Parser for Postgres {
     fn parse(&mut self, from: End, input: &Input<'_>, cx: &mut Cx<'_>) -> Step {
         if let Some(stop) = self.stop {
@@ -978,6 +989,9 @@ impl Parser for Postgres {
         for call in &mut self.calls {
             let is_old = |exchange: &mut Box<Exchange>| exchange.response.is_none() && exchange.request.last < before;
             if let Some(mut exchange) = call.exchange.take_if(is_old) {
+                if call.kind == Kind::TornParse {
+                    forget_operation(&mut exchange);
+                }
                 exchange.error = Some(s::ERROR_TIMEOUT.to_owned());
                 cx.finish(exchange);
             }

@@ -3,11 +3,13 @@
 use super::CommandError;
 use super::arguments::{DecodeArguments, ObservedEnd};
 use crate::config::Config;
-use remora_core::flow::{Flow, Limits, Sink};
+use crate::entity::host::{Host, Uname};
+use crate::pipeline::export::Export;
+use crate::pipeline::replay::Replay;
+use remora_core::flow::Sink;
 use remora_core::model::naming::span_name;
 use remora_core::model::{Completeness, ConnInfo, Exchange, Kind, Message, Mono, Role, Value};
 use remora_core::pcap::{self, Summary};
-use remora_core::proto::Options;
 use serde_json::{Map, Value as Json, json};
 use std::fs::File;
 use std::io::{self, Read, Write};
@@ -18,27 +20,42 @@ use std::path::Path;
 /// What could not be used is told in the log.
 ///
 /// # Errors
-/// The file cannot be read or is no capture, or `output` fails. `--otlp` is refused.
+/// The file cannot be read or is no capture, `output` fails, or export cannot be set up.
 pub fn decode(arguments: &DecodeArguments, config: &Config, output: &mut dyn Write) -> Result<(), CommandError> {
-    let _ = config;
-    print(arguments, output)
+    if arguments.otlp { export(arguments, config) } else { print(arguments, config, output) }
 }
 
-fn print(arguments: &DecodeArguments, output: &mut dyn Write) -> Result<(), CommandError> {
-    if arguments.otlp {
-        return Err(CommandError::NotAvailable { command: "decode --otlp" });
+fn print(arguments: &DecodeArguments, config: &Config, output: &mut dyn Write) -> Result<(), CommandError> {
+    let mut lines = Lines { output, failure: None };
+    let result = replay(arguments, config, &mut lines);
+    match lines.failure {
+        Some(source) => Err(CommandError::Io { doing: "write".to_owned(), source }),
+        None => result,
     }
+}
+
+/// Sends the requests as spans and waits until they are taken.
+fn export(arguments: &DecodeArguments, config: &Config) -> Result<(), CommandError> {
+    let runtime =
+        tokio::runtime::Runtime::new().map_err(|source| CommandError::Io { doing: "start the asynchronous runtime".to_owned(), source })?;
+    let export = Export::start(config, runtime.handle())?;
+    let host = Host::read(&config.host.root, &Uname::of_this_machine());
+    let mut spans = Replay::new(super::run::tracer(config, 0), &host, export.outlet());
+    let result = replay(arguments, config, &mut spans);
+    let sent = spans.finish();
+    runtime.block_on(export.shutdown(super::run::FLUSH));
+    tracing::info!(spans = sent, "replayed");
+    result
+}
+
+fn replay(arguments: &DecodeArguments, config: &Config, sink: &mut dyn Sink) -> Result<(), CommandError> {
     let role = match arguments.end {
         ObservedEnd::Client => Role::Client,
         ObservedEnd::Server => Role::Server,
     };
-    let mut flow = Flow::new(Limits::default(), Options::default());
-    let mut lines = Lines { output, failure: None };
-    let result = pcap::replay(open(&arguments.file)?, role, &mut flow, &mut lines);
-    if let Some(source) = lines.failure {
-        return Err(CommandError::Io { doing: "write".to_owned(), source });
-    }
-    let summary = result.map_err(|source| CommandError::Failed { doing: "decode", source: Box::new(source) })?;
+    let mut flow = super::run::flow(config);
+    let summary = pcap::replay(open(&arguments.file)?, role, &mut flow, sink)
+        .map_err(|source| CommandError::Failed { doing: "decode", source: Box::new(source) })?;
     warn(&summary);
     Ok(())
 }
@@ -151,8 +168,9 @@ mod tests {
 
     fn run(file: &Path) -> Result<Vec<Json>, String> {
         let arguments = DecodeArguments { file: file.to_owned(), end: ObservedEnd::Client, otlp: false };
+        let config = Config::load(&crate::config::Sources::default()).expect("defaults");
         let mut output = Vec::new();
-        print(&arguments, &mut output).map_err(|error| error.one_line())?;
+        print(&arguments, &config, &mut output).map_err(|error| error.one_line())?;
         let lines = String::from_utf8(output).expect("JSON is UTF-8");
         Ok(lines.lines().map(|line| serde_json::from_str(line).expect("a line is JSON")).collect())
     }

@@ -34,7 +34,7 @@ use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// Time for sending what is left at the end.
-const FLUSH: Duration = Duration::from_secs(10);
+pub(super) const FLUSH: Duration = Duration::from_secs(10);
 /// Threads of the asynchronous runtime: exporter, view and container engines need few.
 const WORKERS: usize = 2;
 
@@ -122,7 +122,8 @@ fn entity_settings(config: &Config) -> resolver::Settings {
     }
 }
 
-fn flow(config: &Config) -> Flow {
+/// The table of connections, as configured.
+pub(super) fn flow(config: &Config) -> Flow {
     let limits = FlowLimits {
         connections: usize::try_from(config.capture.max_connections).unwrap_or(usize::MAX),
         answer: config.http.timeout,
@@ -137,21 +138,12 @@ fn flow(config: &Config) -> Flow {
 }
 
 fn desk(config: &Config, entities: Entities, host: Host, view: &View, counters: &Arc<Counters>) -> Desk {
-    let sampler = &config.traces.sampler;
-    let parent = match sampler.parent {
-        ConfigParentRule::Follow => ParentRule::Follow,
-        ConfigParentRule::Ignore => ParentRule::Ignore,
-    };
     let clock = Reading::now();
-    let settings = TraceSettings {
-        sampler: Sampler::new(parent, sampler.ratio, Errors::default()),
-        instrumented: config.instrumented_networks.clone(),
-        seed: clock.unix_nanos ^ u64::from(std::process::id()) << 32,
-    };
+    let seed = clock.unix_nanos ^ u64::from(std::process::id()) << 32;
     let settings = DeskSettings {
         entities,
         host,
-        tracer: Tracer::new(settings, TraceLimits::default()),
+        tracer: tracer(config, seed),
         aggregate: Aggregate::new(aggregate_settings(config), clock.mono),
         temporality: temporality(config),
         view: view.clone(),
@@ -161,6 +153,17 @@ fn desk(config: &Config, entities: Entities, host: Host, view: &View, counters: 
         delay: config.traces.batch_delay,
     };
     Desk::new(settings, clock)
+}
+
+/// What decides the places of spans, as configured. `seed` makes ids of what has no key.
+pub(super) fn tracer(config: &Config, seed: u64) -> Tracer {
+    let sampler = &config.traces.sampler;
+    let parent = match sampler.parent {
+        ConfigParentRule::Follow => ParentRule::Follow,
+        ConfigParentRule::Ignore => ParentRule::Ignore,
+    };
+    let sampler = Sampler::new(parent, sampler.ratio, Errors::default());
+    Tracer::new(TraceSettings { sampler, instrumented: config.instrumented_networks.clone(), seed }, TraceLimits::default())
 }
 
 fn temporality(config: &Config) -> Temporality {

@@ -13,6 +13,7 @@ pub mod export;
 mod identity;
 mod metrics;
 mod peers;
+pub mod replay;
 pub mod report;
 mod spans;
 mod translate;

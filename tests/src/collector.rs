@@ -46,6 +46,12 @@ impl Collector {
         format!("http://127.0.0.1:{}", self.grpc)
     }
 
+    /// Its port for OTLP over gRPC.
+    #[must_use]
+    pub fn grpc_port(&self) -> u16 {
+        self.grpc
+    }
+
     /// Its endpoint for OTLP over HTTP, as `OTEL_EXPORTER_OTLP_ENDPOINT` takes it.
     #[must_use]
     pub fn http_endpoint(&self) -> String {

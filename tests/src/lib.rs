@@ -8,6 +8,7 @@
 mod agent;
 mod calls;
 mod collector;
+mod docker;
 mod http;
 mod nginx;
 mod otlp;
@@ -19,6 +20,7 @@ mod wait;
 pub use agent::Agent;
 pub use calls::{Call, calls};
 pub use collector::Collector;
+pub use docker::Docker;
 pub use http::{Response, get};
 pub use nginx::Nginx;
 pub use otlp::{Item, SpanKind, attributes};

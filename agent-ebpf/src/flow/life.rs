@@ -7,15 +7,17 @@ use aya_ebpf::{
     EbpfContext,
     bindings::{
         BPF_RB_NO_WAKEUP, BPF_SOCK_OPS_ACTIVE_ESTABLISHED_CB, BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB, BPF_SOCK_OPS_STATE_CB,
-        BPF_SOCK_OPS_STATE_CB_FLAG, BPF_SOCK_OPS_TCP_CONNECT_CB, BPF_SOCK_OPS_TCP_LISTEN_CB, BPF_TCP_CLOSE, BPF_TCP_LISTEN, bpf_sock,
-        bpf_sock_addr, bpf_sock_ops,
+        BPF_SOCK_OPS_STATE_CB_FLAG, BPF_SOCK_OPS_TCP_CONNECT_CB, BPF_SOCK_OPS_TCP_LISTEN_CB, BPF_TCP_CLOSE, BPF_TCP_ESTABLISHED,
+        BPF_TCP_LISTEN, bpf_sock, bpf_sock_addr, bpf_sock_ops,
     },
     helpers::{bpf_get_current_comm, bpf_get_current_pid_tgid, bpf_get_socket_cookie, bpf_ktime_get_ns},
     macros::{btf_tracepoint, cgroup_sock_addr, sock_ops},
     programs::{BtfTracePointContext, SockAddrContext, SockOpsContext},
 };
 use remora_ebpf::rt::task;
-use remora_ebpf::wire::{Counter, IPPROTO_TCP, KIND_CLOSE, KIND_LISTEN, KIND_READ, Listen, ROLE_CLIENT, ROLE_OWN, ROLE_SERVER, Read};
+use remora_ebpf::wire::{
+    Counter, IPPROTO_TCP, KIND_CLOSE, KIND_LISTEN, KIND_READ, Listen, ROLE_CLIENT, ROLE_OWN, ROLE_SERVER, Read, TCP_FIN, TCP_RST,
+};
 
 const AF_INET: u32 = 2;
 /// `bpf_sock_addr.type` of a stream socket (`SOCK_STREAM`).
@@ -172,7 +174,18 @@ fn ended(ctx: &SockOpsContext, old_state: u8) {
         return;
     }
     announce(state, 0);
+    if aborted(state, old_state) {
+        state.flags[0] |= TCP_RST;
+    }
     totals(state, sk, KIND_CLOSE, old_state);
+}
+
+/// Whether the owner closes a connection without FIN: `SO_LINGER` of zero, or bytes that it has not read. The kernel sends
+/// the RST after this state change; a connection that timed out is closed by a timer, not by its owner.
+#[inline(always)]
+fn aborted(state: &State, old_state: u8) -> bool {
+    let over = (state.flags[0] | state.flags[1]) & (TCP_FIN | TCP_RST) != 0;
+    !over && u32::from(old_state) == BPF_TCP_ESTABLISHED && state.tgid != 0 && task::current(constant(&TASK)).tgid == state.tgid
 }
 
 #[inline(always)]

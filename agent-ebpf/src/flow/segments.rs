@@ -17,9 +17,9 @@ use remora_ebpf::{
         task::{self, Task},
     },
     wire::{
-        Amount, Counter, Datagram, EGRESS, FIRST_ENDS, FIRST_REQUEST_BYTES, FIRST_RESPONSE_BYTES, FIRST_SEGMENTS, INGRESS, IPPROTO_TCP,
-        IPPROTO_UDP, KIND_DATAGRAM, KIND_SEGMENT, KIND_TOTALS, LARGEST, ORDER_AHEAD, ORDER_NEXT, ORDER_OLD, ROLE_CLIENT, ROLE_SERVER,
-        Segment, TAIL, TCP_FIN, TCP_PSH, TCP_RST, TCP_SYN,
+        Amount, Counter, Datagram, EGRESS, FIRST_REQUEST_BYTES, FIRST_RESPONSE_BYTES, FIRST_SEGMENTS, INGRESS, IPPROTO_TCP, IPPROTO_UDP,
+        KIND_DATAGRAM, KIND_SEGMENT, KIND_TOTALS, LARGEST, ORDER_AHEAD, ORDER_NEXT, ORDER_OLD, ROLE_CLIENT, ROLE_SERVER, Segment, TAIL,
+        TCP_FIN, TCP_PSH, TCP_RST, TCP_SYN, UNDECIDED_BYTES, UNDECIDED_SEGMENTS,
     },
 };
 
@@ -250,7 +250,8 @@ fn copy(ctx: &SkBuffContext, state: &mut State, sk: *mut bpf_sock, headers: &Hea
     }
     if state.mode == UNCLASSIFIED {
         state.first_segments += 1;
-        if state.first_segments > FIRST_ENDS {
+        if state.first_segments > UNDECIDED_SEGMENTS {
+            count(Counter::Undecided, 1);
             return;
         }
     }
@@ -286,7 +287,7 @@ fn amount(state: &State, direction: u8) -> Amount {
         return if direction == EGRESS { state.egress } else { state.ingress };
     }
     if state.first_segments > FIRST_SEGMENTS {
-        return Amount::NOTHING;
+        return Amount::burst(UNDECIDED_BYTES);
     }
     let request = match state.role {
         ROLE_CLIENT => direction == EGRESS,

@@ -289,11 +289,13 @@ pub struct Policy {
 pub const FIRST_REQUEST_BYTES: u32 = 64 * 1024;
 /// Bytes of each response burst that are copied before user space has classified a connection.
 pub const FIRST_RESPONSE_BYTES: u32 = 4 * 1024;
-/// Segments that are copied before user space has classified a connection.
+/// Segments of which so much is copied; an undecided connection that goes on gets [`UNDECIDED_BYTES`] of each burst.
 pub const FIRST_SEGMENTS: u32 = 24;
-/// Segments whose ends are reported before user space has classified a connection: it needs some milliseconds, in which
-/// a whole response may pass, and never answers if it does not run.
-pub const FIRST_ENDS: u32 = 4096;
+/// Bytes of each burst that are copied while user space takes its time to classify a connection: heads of most messages.
+pub const UNDECIDED_BYTES: u32 = 2048;
+/// Segments that are reported before user space has classified a connection: a busy connection must lose nothing while
+/// user space is held up for some tenths of a second, and must be left alone where it never answers.
+pub const UNDECIDED_SEGMENTS: u32 = 16_384;
 /// Most bytes that one record carries: a message head of 64 KiB in one segment.
 pub const LARGEST: u32 = 64 * 1024;
 /// Bytes of the end of a pushed segment that are sent although its head was not wanted: they tell the end of a body.
@@ -311,21 +313,24 @@ pub enum Counter {
     NoStorage = 2,
     /// Payload segments seen on a listening socket: data on the third segment of a handshake.
     OnListener = 3,
+    /// Segments of connections that user space has not classified for too long.
+    Undecided = 4,
     /// Segment records written.
-    Segments = 4,
+    Segments = 5,
     /// Payload bytes copied.
-    Copied = 5,
+    Copied = 6,
 }
 
 impl Counter {
     /// Number of slots.
-    pub const COUNT: u32 = 6;
+    pub const COUNT: u32 = 7;
     /// All slots with the reason as counters spell it.
     pub const ALL: [(Counter, &'static str); Self::COUNT as usize] = [
         (Counter::RingFull, "ring_full"),
         (Counter::Unparsed, "unparsed_headers"),
         (Counter::NoStorage, "no_socket_storage"),
         (Counter::OnListener, "data_on_listener"),
+        (Counter::Undecided, "undecided"),
         (Counter::Segments, "segments"),
         (Counter::Copied, "copied_bytes"),
     ];

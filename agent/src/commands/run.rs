@@ -16,6 +16,7 @@ use crate::entity::host::{Host, Uname};
 use crate::entity::resolver;
 use crate::entity::sockets::{self, SocketTable};
 use crate::entity::table::Entities;
+use crate::kernel::{self, Capability, Roots};
 use crate::pipeline::capture::{self, Closes, Parts};
 use crate::pipeline::export::Export;
 use crate::pipeline::report::{self, Reporter};
@@ -54,6 +55,7 @@ pub fn run(config: Config) -> Result<(), CommandError> {
     let export = Export::start(&config, runtime.handle())?;
     let _lock = super::lock::only_agent(&config.state_dir)?;
 
+    privileged(&config)?;
     let (captured, hooks) = bpf::load(&load_options(&config)).map_err(failed("capture"))?;
     let host = Host::read(&config.host.root, &Uname::of_this_machine());
     let entities = resolver::start(entity_settings(&config), host.clone());
@@ -87,6 +89,20 @@ pub fn run(config: Config) -> Result<(), CommandError> {
     drop(own_metrics);
     runtime.block_on(export.shutdown(FLUSH));
     Ok(())
+}
+
+/// What keeps capture from working at all, before the kernel is asked for anything.
+#[derive(Debug, thiserror::Error)]
+#[error("{name}: {reason}; run it as root, and see `remora check`")]
+struct Obstacle {
+    name: String,
+    reason: String,
+}
+
+fn privileged(config: &Config) -> Result<(), CommandError> {
+    let roots = Roots { proc: config.host.proc.clone(), sys: config.host.sys.clone(), cgroup: config.capture.cgroup_root.clone() };
+    let Some(Capability { name, reason, .. }) = kernel::obstacle(&kernel::probe(&roots)).cloned() else { return Ok(()) };
+    Err(failed("capture")(Obstacle { name, reason }))
 }
 
 fn failed<E: std::error::Error + Send + Sync + 'static>(doing: &'static str) -> impl FnOnce(E) -> CommandError {

@@ -318,6 +318,7 @@ impl State {
         self.counters.set_lost(Loss::NoStorage, captured.counter(Counter::NoStorage));
         self.counters.set_lost(Loss::BadHeaders, captured.counter(Counter::Unparsed));
         self.counters.set_lost(Loss::OnListener, captured.counter(Counter::OnListener));
+        self.counters.set_lost(Loss::Undecided, captured.counter(Counter::Undecided));
     }
 }
 

@@ -41,6 +41,8 @@ slots! {
         BadHeaders = ("capture", "unread_headers"),
         /// Data on the third segment of a handshake, which no socket owns yet.
         OnListener = ("capture", "data_on_listener"),
+        /// A segment of a connection that was not classified for too long.
+        Undecided = ("capture", "undecided"),
         /// A connection beyond the limit.
         TooManyConnections = ("capture", "connection_limit"),
         /// An identity that could not be found out before export.

@@ -1,0 +1,70 @@
+//! Calls that a server makes while it serves: they belong to the request that they are made for, or to none.
+
+mod root {
+    use crate::curl;
+    use remora_tests::{Call, Nginx, Process, Scene, calls, free_port, part, repository};
+    use std::collections::HashMap;
+    use std::process::Command;
+
+    fn python(script: &str, port: u16, arguments: &[String]) -> Option<Process> {
+        let mut command = Command::new(part("python3")?);
+        command.arg(repository().join("tests/servers").join(script)).arg(port.to_string()).args(arguments);
+        let mut process = Process::start(script, &mut command);
+        process.wait_for_port(port);
+        Some(process)
+    }
+
+    fn path(call: &Call) -> String {
+        call.server.attribute("url.path").as_str().unwrap_or_default().to_owned()
+    }
+
+    #[test]
+    fn a_call_of_a_serving_thread_hangs_below_the_request_that_it_serves() {
+        let (Some(nginx), port) = (Nginx::start(), free_port()) else { return };
+        let Some(_front) = python("threaded.py", port, &[nginx.url("")]) else { return };
+        let Some(scene) = Scene::start() else { return };
+        let many = format!("http://127.0.0.1:{port}/work/[1-100]");
+        if !curl(&["-Z", "--parallel-max", "8", "-o", "/dev/null", &many]) {
+            return;
+        }
+
+        let telemetry = scene.end();
+        let (incoming, alone) = calls(telemetry.spans_of_port(port));
+        assert!(alone.is_empty(), "{alone:#?}");
+        let (outgoing, alone) = calls(telemetry.spans_of_port(nginx.port()));
+        assert!(alone.is_empty(), "{alone:#?}");
+        assert_eq!((incoming.len(), outgoing.len()), (100, 100), "lost: {}", telemetry.losses);
+        let incoming: HashMap<String, Call> = incoming.into_iter().map(|call| (path(&call), call)).collect();
+        for call in &outgoing {
+            let serving = &incoming[&path(call)];
+            assert_eq!(call.client.text("parentSpanId"), serving.server.text("spanId"), "{}", path(call));
+            assert_eq!(call.client.text("traceId"), serving.client.text("traceId"));
+            assert_eq!(call.client.service(), serving.server.service());
+        }
+    }
+
+    #[test]
+    fn a_call_of_an_event_loop_has_a_parent_only_where_one_request_is_in_flight() {
+        let (Some(nginx), port) = (Nginx::start(), free_port()) else { return };
+        let arguments = ["127.0.0.1".to_owned(), nginx.port().to_string()];
+        let Some(_front) = python("event_loop.py", port, &arguments) else { return };
+        let Some(scene) = Scene::start() else { return };
+        let url = |paths: &str| format!("http://127.0.0.1:{port}{paths}");
+        if !curl(&[&url("/single/[1-10]")]) || !curl(&["-Z", "--parallel-immediate", &url("/pair/[1-20]")]) {
+            return;
+        }
+
+        let telemetry = scene.end();
+        let (incoming, alone) = calls(telemetry.spans_of_port(port));
+        assert!(alone.is_empty(), "{alone:#?}");
+        let (outgoing, alone) = calls(telemetry.spans_of_port(nginx.port()));
+        assert!(alone.is_empty(), "{alone:#?}");
+        assert_eq!((incoming.len(), outgoing.len()), (30, 30), "lost: {}", telemetry.losses);
+        let incoming: HashMap<String, Call> = incoming.into_iter().map(|call| (path(&call), call)).collect();
+        for call in &outgoing {
+            let (parent, serving) = (call.client.text("parentSpanId"), incoming[&path(call)].server.text("spanId"));
+            let single = path(call).starts_with("/single/");
+            assert!(parent == serving || (!single && parent.is_empty()), "{}: {parent} is not {serving}", path(call));
+        }
+    }
+}

@@ -1,6 +1,6 @@
 //! Exchanges per second and core, and allocations per exchange, from segments as capture delivers them.
 //!
-//! `cargo bench -p remora-core --bench decode`. Budget: 2 M exchanges/s for HTTP/1, 1 M for HTTP/2, no allocation in the steady state.
+//! `cargo bench -p remora-core --bench decode`. Budget: 2 M exchanges/s for HTTP/1, 1 M for HTTP/2 and Kafka, no allocation in the steady state.
 
 use remora_core::flow::{Direction, Flow, Limits, Order, Segment, Sink};
 use remora_core::model::{ConnId, ConnInfo, Exchange, Mono, Role, Transport};
@@ -66,6 +66,29 @@ impl Speech {
             request: [headers, ask].concat(),
             response: [head, answer, trailers].concat(),
             streams,
+        }
+    }
+
+    /// A producer's request with one batch, and its answer.
+    fn kafka() -> Self {
+        let batch = [[0u8; 16].as_slice(), &[2], &[0; 43], &[1], b"\x30\0\0\0\x06key\x1evalue of record\0"].concat();
+        let size = u8::try_from(batch.len()).expect("a short batch");
+        let mut batch = batch;
+        batch[11] = size - 12;
+        let body = [
+            b"\0\0\0\x03\0\0\0\x07\0\x0aproducer-1\xff\xff\0\x01\0\0\x75\x30\0\0\0\x01\0\x06orders\0\0\0\x01\0\0\0\x03\0\0\0".as_slice(),
+            &[size],
+            &batch,
+        ]
+        .concat();
+        let length = u8::try_from(body.len()).expect("a short request");
+        let answer =
+            b"\0\0\0\x2e\0\0\0\x07\0\0\0\x01\0\x06orders\0\0\0\x01\0\0\0\x03\0\0\0\0\0\0\0\0\0\x05\xff\xff\xff\xff\xff\xff\xff\xff\0\0\0\0";
+        Self {
+            opening: (b"", b""),
+            request: [&[0, 0, 0, length], body.as_slice()].concat(),
+            response: answer.to_vec(),
+            streams: (Vec::new(), Vec::new()),
         }
     }
 
@@ -157,4 +180,6 @@ fn main() {
     measure("http/1.1, 1000 connections", Speech::http1(), 1000, 2_000_000);
     measure("gRPC, 1 connection", Speech::grpc(), 1, 2_000_000);
     measure("gRPC, 1000 connections", Speech::grpc(), 1000, 2_000_000);
+    measure("Kafka, 1 connection", Speech::kafka(), 1, 2_000_000);
+    measure("Kafka, 1000 connections", Speech::kafka(), 1000, 2_000_000);
 }

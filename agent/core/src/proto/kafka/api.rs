@@ -233,7 +233,7 @@ static METADATA_RESPONSE: [Field; 5] = [
         text().is(What::Topic),
         fixed(16).is(What::IdOfTopic).since(10),
         fixed(1).since(1),
-        list(&[fixed(10), fixed(4), fixed(4).since(7), plain(&[fixed(4)]), plain(&[fixed(4)]), plain(&[fixed(4)]).since(5)]),
+        list(&[fixed(10), fixed(4).since(7), plain(&[fixed(4)]), plain(&[fixed(4)]), plain(&[fixed(4)]).since(5)]),
         fixed(4).since(8),
     ]),
 ];

@@ -60,6 +60,8 @@ pub(super) struct Call {
     /// Whether the request's body begins with exactly one message of gRPC, as the first DATA shows.
     is_enveloped: bool,
     timeout: Option<Duration>,
+    /// Whether it may have a deadline although none was seen.
+    may_have_timeout: bool,
     answer: Answer,
     http_status: Option<u16>,
     code: Option<Code>,
@@ -67,6 +69,8 @@ pub(super) struct Call {
     sent: bool,
     /// Whether frames of the answer may have been lost.
     unsure: bool,
+    /// Whether frames of the client may have been lost: it may have given the call up.
+    may_be_given_up: bool,
     request_bytes: Option<u64>,
     response_bytes: Option<u64>,
     pub(super) web: Option<Box<WebBody>>,
@@ -92,11 +96,13 @@ impl Call {
             may_be_grpc: head.may_lack(Name::ContentType),
             is_enveloped: false,
             timeout: head.get(Name::GrpcTimeout).and_then(grpc::timeout),
+            may_have_timeout: head.may_lack(Name::GrpcTimeout),
             answer: Answer::Awaited,
             http_status: None,
             code: None,
             sent: false,
             unsure: false,
+            may_be_given_up: false,
             request_bytes: Some(0),
             response_bytes: Some(0),
             web: None,
@@ -116,11 +122,13 @@ impl Call {
             may_be_grpc: false,
             is_enveloped: false,
             timeout: None,
+            may_have_timeout: false,
             answer: Answer::Awaited,
             http_status: None,
             code: None,
             sent: true,
             unsure: false,
+            may_be_given_up: false,
             request_bytes,
             response_bytes: Some(0),
             web: None,
@@ -171,8 +179,12 @@ impl Call {
     /// Frames of `from` were lost, which may have been this stream's.
     pub(super) fn lost(&mut self, from: End) {
         match from {
-            End::Client if !self.sent => (self.request_bytes, self.sent) = (None, true),
-            End::Client => {}
+            End::Client => {
+                if !self.sent {
+                    (self.request_bytes, self.sent) = (None, true);
+                }
+                self.may_be_given_up = true;
+            }
             End::Server => {
                 (self.response_bytes, self.unsure) = (None, true);
                 self.web = None;
@@ -249,7 +261,7 @@ impl Call {
         match over {
             Over::Answered(at) => self.complete(at, role),
             Over::Reset { by, error, at } => self.reset(by, error, at, role),
-            Over::Refused => self.fail(Some(Code::UNAVAILABLE), ERRORS[7], role),
+            Over::Refused => self.fail(Code::UNAVAILABLE, ERRORS[7], role),
             Over::Closed(error) => self.interrupt(error),
             Over::Expired => self.interrupt(Some(s::ERROR_TIMEOUT)),
         }
@@ -296,16 +308,19 @@ impl Call {
         match by {
             End::Client => {
                 let code = Code::of_cancel(at.since(self.exchange.request.first), self.timeout);
+                if self.may_have_timeout && self.format.is_some() {
+                    return self.fail_vaguely(code, role);
+                }
                 let name = if matches!(error, 0 | 8) { s::ERROR_CANCELLED } else { name };
-                self.fail(Some(code), name, role);
+                self.fail(code, name, role);
             }
-            End::Server => self.fail(Some(Code::of_reset(error)), name, role),
+            End::Server => self.fail(Code::of_reset(error), name, role),
         }
     }
 
     fn interrupt(&mut self, error: Option<&'static str>) {
         match error {
-            Some(error) if !self.unsure => self.exchange.error = Some(error.to_owned()),
+            Some(error) if !self.unsure && !self.may_be_given_up => self.exchange.error = Some(error.to_owned()),
             _ => {
                 self.exchange.completeness.response_lost |= self.unsure || self.answer != Answer::Begun;
                 self.exchange.completeness.end_inferred |= self.answer != Answer::Awaited;
@@ -313,11 +328,18 @@ impl Call {
         }
     }
 
-    fn fail(&mut self, code: Option<Code>, error: &'static str, role: Role) {
-        match (self.format, code) {
-            (Some(_), Some(code)) => self.set_code(code, role),
-            _ => self.exchange.error = Some(error.to_owned()),
+    fn fail(&mut self, code: Code, error: &'static str, role: Role) {
+        match self.format {
+            Some(_) => self.set_code(code, role),
+            None if !self.may_be_grpc => self.exchange.error = Some(error.to_owned()),
+            None => self.fail_vaguely(code, role),
         }
+    }
+
+    /// What a failure is called, and whether it is one for a server, depends on what was not seen of the request.
+    fn fail_vaguely(&mut self, code: Code, role: Role) {
+        self.exchange.completeness.response_lost = true;
+        self.exchange.error = code.is_error(role).then(|| s::ERROR_OTHER.to_owned());
     }
 
     fn set_code(&mut self, code: Code, role: Role) {

@@ -27,13 +27,11 @@ pub(super) static DESCRIPTOR: Descriptor = Descriptor {
     family: Family::Http,
     transport: Transport::Tcp,
     ports: &[80, 8080, 50051],
-    capture: Capture { client: Amount::Segment(16 * 1024), server: Amount::Segment(16 * 1024) },
+    // All of each segment: one header block that is missed leaves values unknown for the rest of the connection.
+    capture: Capture { client: Amount::Segment(64 * 1024), server: Amount::Segment(64 * 1024) },
     detect,
     parser: |midway| Box::new(Http2::new(midway)),
 };
-
-/// What is asked of capture once frames were lost: frames of many streams share a segment.
-const WHOLE_SEGMENTS: Capture = Capture { client: Amount::Segment(64 * 1024), server: Amount::Segment(64 * 1024) };
 
 /// Longest header block that is put together from CONTINUATION frames.
 const MAX_BLOCK: usize = 128 * 1024;
@@ -123,8 +121,6 @@ struct Http2 {
     head: Head,
     /// Whether frames were seen that are certainly frames: before that, bytes that are none mean another protocol.
     confirmed: bool,
-    /// Whether all of each segment was asked for.
-    asked_more: bool,
     first_fin: Option<End>,
 }
 
@@ -138,7 +134,6 @@ impl Http2 {
             highest: 0,
             head: Head::default(),
             confirmed: false,
-            asked_more: false,
             first_fin: None,
         }
     }
@@ -418,19 +413,14 @@ impl Http2 {
         lane.reading = Reading::Lost;
         lane.passing = None;
         lane.table.lose();
-        self.calls.iter_mut().for_each(|call| call.lost(from));
-        if !self.asked_more {
-            self.asked_more = true;
-            cx.want(WHOLE_SEGMENTS);
-        }
+        self.doubt(from);
     }
 
     /// Looks for the start of a frame at the start of a segment.
     fn resume(&mut self, from: End, input: &Input<'_>, cx: &mut Cx<'_>) -> Step {
         let bytes = input.bytes();
-        let next = input.next_segment(0).unwrap_or(bytes.len());
         if !input.starts_segment(0) {
-            return Step::Take(next);
+            return self.pass_unread(from, input);
         }
         if from == End::Client && bytes.starts_with(PREFACE) {
             self.client.table = Decoder::new(false);
@@ -444,8 +434,19 @@ impl Http2 {
             }
             // The frame may be longer than what has come of it.
             Chain::Fits if bytes.len() < MAX_UNCERTAIN && is_begun(bytes) => Step::More,
-            _ => Step::Take(next),
+            _ => self.pass_unread(from, input),
         }
+    }
+
+    /// Bytes up to the next segment are not understood: they may be frames of any call that is open by now.
+    fn pass_unread(&mut self, from: End, input: &Input<'_>) -> Step {
+        self.doubt(from);
+        Step::Take(input.next_segment(0).unwrap_or(input.bytes().len()))
+    }
+
+    /// Frames of `from` may have been missed.
+    fn doubt(&mut self, from: End) {
+        self.calls.iter_mut().for_each(|call| call.lost(from));
     }
 
     /// Bytes in front of a hole that begin a frame: what of it is there, and where it ends.
@@ -460,8 +461,12 @@ impl Http2 {
             }
             return self.pass(from, header, before);
         }
-        if !matches!(header.kind, frame::HEADERS | frame::PUSH_PROMISE | frame::CONTINUATION) {
-            return;
+        match header.kind {
+            frame::HEADERS | frame::PUSH_PROMISE | frame::CONTINUATION => {}
+            // What they end is not known to be over, nor why.
+            frame::RST_STREAM => return self.call(header.stream).into_iter().for_each(|call| call.lost(from)),
+            frame::GOAWAY => return self.doubt(from),
+            _ => return,
         }
         let block = frame::block(header, payload).unwrap_or_default();
         let lane = self.lane(from);
@@ -552,6 +557,11 @@ impl Parser for Http2 {
     }
 
     fn closed(&mut self, how: Close, _: Mono, cx: &mut Cx<'_>) {
+        for end in [End::Client, End::Server] {
+            if self.lane(end).reading == Reading::Lost {
+                self.doubt(end);
+            }
+        }
         let error = http::close_error(how, self.first_fin, cx);
         for call in std::mem::take(&mut self.calls) {
             call.finish(Over::Closed(error), cx);

@@ -85,6 +85,51 @@ static TALKS: &[Conversation] = &[
             .client(execute)
             .server(b"\x17\0\0\x01\xff\x7a\x04#42S02no such table!!!")
     }),
+    ("redis by redis-py", "redis", |talk| {
+        talk.client("*2\r\n$5\r\nHELLO\r\n$1\r\n3\r\n")
+            .server("%1\r\n$6\r\nserver\r\n$5\r\nredis\r\n")
+            .client("*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$5\r\nhello\r\n*2\r\n$4\r\nMGET\r\n$1\r\nk\r\n")
+            .server("+OK\r\n*1\r\n$5\r\nhello\r\n")
+            .client("*2\r\n$7\r\nHGETALL\r\n$1\r\nh\r\n")
+            .server("*2\r\n$3\r\nget\r\n$3\r\nset\r\n")
+            .client("*2\r\n$9\r\nSUBSCRIBE\r\n$1\r\nc\r\n")
+            .server(">3\r\n$9\r\nsubscribe\r\n$1\r\nc\r\n:1\r\n")
+    }),
+    ("redis inline", "redis", |talk| {
+        talk.client("PING\r\n").server("+PONG\r\n").client("GET k\r\n").server("$-1\r\n").client("INCR n\r\n").server(":1\r\n")
+    }),
+    ("memcached text by pymemcache", "memcached", |talk| {
+        talk.client("set k 0 0 5\r\nhello\r\n")
+            .server("STORED\r\n")
+            .client("get k\r\n")
+            .server("VALUE k 0 5\r\nhello\r\nEND\r\n")
+            .client("get none\r\n")
+            .server("END\r\n")
+            .client("stats\r\n")
+            .server("STAT pid 1\r\nEND\r\n")
+    }),
+    ("memcached meta", "memcached", |talk| {
+        talk.client("ms k 5 T60\r\nhello\r\n")
+            .server("HD\r\n")
+            .client("mg k v q\r\nmn\r\n")
+            .server("VA 5\r\nhello\r\nMN\r\n")
+            .client("mg none v\r\n")
+            .server("EN\r\n")
+    }),
+    ("memcached binary by bmemcached", "memcached", |talk| {
+        let call = b"\x80\0\0\x01\0\0\0\0\0\0\0\x01\0\0\0\x07\0\0\0\0\0\0\0\0k";
+        let reply = b"\x81\0\0\0\x04\0\0\0\0\0\0\x09\0\0\0\x07\0\0\0\0\0\0\0\x01\0\0\0\0hello";
+        (0..3).fold(talk, |talk, _| talk.client(call).server(reply))
+    }),
+    ("mongodb by pymongo", "mongodb", |talk| {
+        let hello = b"\x40\0\0\0\x01\0\0\0\0\0\0\0\xd4\x07\0\0\0\0\0\0admin.$cmd\0\0\0\0\0\xff\xff\xff\xff\
+                      \x19\0\0\0\x10isMaster\0\x01\0\0\0\x0ax\0\0\0";
+        let answer = b"\x35\0\0\0\x09\0\0\0\x01\0\0\0\x01\0\0\0\x08\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x01\0\0\0\
+                       \x11\0\0\0\x01ok\0\0\0\0\0\0\0\xf0\x3f\0";
+        let ping = b"\x2e\0\0\0\x02\0\0\0\0\0\0\0\xdd\x07\0\0\0\0\0\0\0\x19\0\0\0\x10ping\0\x01\0\0\0\x02$db\0\x01\0\0\0\0\0";
+        let pong = b"\x26\0\0\0\x0a\0\0\0\x02\0\0\0\xdd\x07\0\0\0\0\0\0\0\x11\0\0\0\x01ok\0\0\0\0\0\0\0\xf0\x3f\0";
+        talk.client(hello).server(answer).client(ping).server(pong)
+    }),
     ("websocket", "http/1.1", |talk| {
         talk.client("GET /chat HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
             .server("HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n")

@@ -34,7 +34,10 @@ mod http2;
 mod input;
 mod kafka;
 mod keys;
+#[cfg(test)]
+mod keyvalue_captures;
 mod memcached;
+mod mongodb;
 mod mysql;
 mod ordered;
 mod postgres;
@@ -63,6 +66,7 @@ pub static TABLE: &[&Descriptor] = &[
     &redis::DESCRIPTOR,
     &memcached::DESCRIPTOR,
     &kafka::DESCRIPTOR,
+    &mongodb::DESCRIPTOR,
 ];
 
 /// An end of a connection, by its part in the protocol: requests come from the client.

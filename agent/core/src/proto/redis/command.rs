@@ -318,7 +318,7 @@ impl Facts {
 
     fn subcommand<'a>(self, command: &Command<'a>) -> Option<&'a [u8]> {
         self.known.filter(|known| CONTAINERS.contains(&known.name))?;
-        command.arg(1).filter(|word| word.len() <= 20 && word.iter().all(|byte| byte.is_ascii_alphabetic() || *byte == b'-'))
+        command.arg(1).filter(|word| word.len() <= 20 && word.iter().all(|byte| byte.is_ascii_alphabetic() || matches!(byte, b'-' | b'_')))
     }
 
     /// Appends the command as text: keys by pattern and `?` for all else, or everything as it is if `raw`.

@@ -112,7 +112,7 @@ macro_rules! keys {
 
 keys! {
     STATE_DIR: Absolute = "state.dir", Absolute, Some("/var/lib/remora"),
-        "Directory for log offsets, pattern state and the export spool.";
+        "Directory for log offsets and pattern state.";
 
     VIEW_ENABLED: Switch = "view.enabled", Switch, Some("true"), "Serves the live view, the JSON API and the health checks.";
     VIEW_LISTEN: Listen = "view.listen", Listen, Some("127.0.0.1:4390"),
@@ -120,7 +120,6 @@ keys! {
     VIEW_TOKEN: SecretText = "view.token", SecretText { min_length: 16 }, None,
         "Bearer token that the live view and its API ask for.";
 
-    CAPTURE_ENABLED: Switch = "capture.enabled", Switch, Some("true"), "Captures connections with BPF; off leaves logs and resource metrics.";
     CAPTURE_RING_BYTES: Size = "capture.ring_bytes", Size { min: 256 * KIB, max: GIB, step: Step::PowerOfTwo }, Some("8MiB"),
         "Size of the ring buffer between kernel and agent.";
     CAPTURE_CGROUP_ROOT: Absolute = "capture.cgroup_root", Absolute, None,
@@ -130,31 +129,23 @@ keys! {
         "Observes which thread reads a request, which parents its outgoing calls (2 to 4 % of an exchange); auto does so only where it decides something.";
     CAPTURE_MAX_CONNECTIONS: Count = "capture.max_connections", count(1_024, 4_194_304), Some("262144"),
         "Most connections followed at one time; further ones are counted and ignored.";
-    CAPTURE_REQUEST_BYTES: Size = "capture.request_bytes", size(256, 64 * KIB), Some("16KiB"),
-        "Bytes captured of the head of each request.";
-    CAPTURE_RESPONSE_BYTES: Size = "capture.response_bytes", size(256, 64 * KIB), Some("4KiB"),
-        "Bytes captured of the head of each response.";
 
     SELECTION_INCLUDE: ListOf<MatcherKind> = "selection.include", ListOf(MatcherKind), Some(""),
         "What is observed; without a rule everything on the node is.";
     SELECTION_EXCLUDE: ListOf<MatcherKind> = "selection.exclude", ListOf(MatcherKind), Some(""),
         "What is not observed although it is included.";
 
-    HTTP_TIMEOUT: Time = "http.timeout", ms(SECOND, 24 * HOUR), Some("1m"),
-        "Time after which a request without an answer is reported as timed out.";
+    HTTP_TIMEOUT: Time = "http.timeout", ms(SECOND, 24 * HOUR), Some("15m"),
+        "Time after which a request of any protocol without an answer is reported as timed out, although its connection lives on.";
     HTTP_ROUTES: ListOf<RouteKind> = "http.routes", ListOf(RouteKind), Some(""),
         "Path templates that name routes before the learner does.";
     HTTP_ROUTE_LIMIT: Count = "http.route_limit", count(1, 10_000), Some("200"),
         "Most routes learned for one service; further paths share one route.";
-    HTTP_REDACT_QUERY: ListOf<GlobKind> = "http.redact_query", ListOf(GlobKind), Some(""),
-        "Names of query parameters whose values are redacted, in addition to the well-known secret ones.";
 
     QUERY_RAW_TEXT: Switch = "query.raw_text", Switch, Some("false"),
         "Exports statements with their literals; they may hold personal data and secrets.";
     QUERY_TEXT_BYTES: Size = "query.text_bytes", size(64, 64 * KIB), Some("2KiB"),
         "Most bytes of statement text on a span; longer text is cut and marked.";
-    QUERY_TIMEOUT: Time = "query.timeout", ms(SECOND, 24 * HOUR), Some("5m"),
-        "Time after which a query or message without an answer is reported as timed out.";
 
     TRACES_EXPORTER: Choice<Exporter> = "traces.exporter", EXPORTERS, Some("otlp"), "Where spans go.";
     TRACES_SAMPLER: Choice<SamplerKind> = "traces.sampler", Choice(&[
@@ -229,8 +220,6 @@ keys! {
 
     OTLP_QUEUE_BYTES: Size = "otlp.queue_bytes", size(MIB, 4 * GIB), Some("32MiB"),
         "Most memory of telemetry that waits for the endpoint; the oldest is dropped and counted beyond it.";
-    OTLP_SPOOL_BYTES: Size = "otlp.spool_bytes", size(0, 1_024 * GIB), Some("0"),
-        "Most disk in `state.dir` for telemetry that waits longer than the queue can hold it; 0 spools nothing.";
 
     RESOURCE_ATTRIBUTES: Labels = "resource.attributes", Labels { what: "attribute names", secrecy: Secrecy::Public }, None,
         "Attributes added to everything exported, such as deployment.environment.name; what the agent finds out itself wins.";
@@ -238,8 +227,6 @@ keys! {
         "`service.name` of the agent's own telemetry.";
 
     ENTITY_DOCKER_SOCKET: Absolute = "entity.docker_socket", Absolute, Some("/var/run/docker.sock"), "Socket of the Docker engine.";
-    ENTITY_CONTAINERD_SOCKET: Absolute = "entity.containerd_socket", Absolute, Some("/run/containerd/containerd.sock"), "Socket of containerd.";
-    ENTITY_CRIO_SOCKET: Absolute = "entity.crio_socket", Absolute, Some("/var/run/crio/crio.sock"), "Socket of CRI-O.";
     ENTITY_PODMAN_SOCKET: Absolute = "entity.podman_socket", Absolute, Some("/run/podman/podman.sock"), "Socket of Podman.";
     ENTITY_TIMEOUT: Time = "entity.timeout", ms(100, 60 * SECOND), Some("2s"), "Longest time for a question to a container runtime.";
 

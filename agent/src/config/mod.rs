@@ -86,8 +86,6 @@ pub struct ViewConfig {
 /// Keys `capture.*`.
 #[derive(Clone, Debug)]
 pub struct CaptureConfig {
-    /// Whether connections are captured.
-    pub enabled: bool,
     /// Ring buffer, bytes, a power of two.
     pub ring_bytes: u64,
     /// Root of the cgroup v2 hierarchy, if not found by itself.
@@ -96,10 +94,6 @@ pub struct CaptureConfig {
     pub reading_thread: ReadingThread,
     /// Most connections at one time.
     pub max_connections: u64,
-    /// Bytes of a request's head.
-    pub request_bytes: u64,
-    /// Bytes of a response's head.
-    pub response_bytes: u64,
 }
 
 /// Keys `http.*`.
@@ -111,8 +105,6 @@ pub struct HttpConfig {
     pub routes: Vec<RouteRule>,
     /// Most learned routes of a service.
     pub route_limit: u64,
-    /// Query parameters that are redacted beside the well-known ones.
-    pub redact_query: Vec<Glob>,
 }
 
 /// Keys `query.*`.
@@ -122,8 +114,6 @@ pub struct QueryConfig {
     pub raw_text: bool,
     /// Most bytes of statement text.
     pub text_bytes: u64,
-    /// Time after which an unanswered query is reported.
-    pub timeout: Duration,
 }
 
 /// Keys `traces.*`.
@@ -172,10 +162,6 @@ pub struct ResourceConfig {
 pub struct EntityConfig {
     /// Docker.
     pub docker_socket: PathBuf,
-    /// containerd.
-    pub containerd_socket: PathBuf,
-    /// CRI-O.
-    pub crio_socket: PathBuf,
     /// Podman.
     pub podman_socket: PathBuf,
     /// Longest time for a question.
@@ -297,13 +283,10 @@ fn view(layers: &Layers) -> Result<ViewConfig, ConfigError> {
 
 fn capture(layers: &Layers) -> Result<CaptureConfig, ConfigError> {
     Ok(CaptureConfig {
-        enabled: layers.get(&keys::CAPTURE_ENABLED)?,
         ring_bytes: layers.get(&keys::CAPTURE_RING_BYTES)?,
         cgroup_root: layers.find(&keys::CAPTURE_CGROUP_ROOT)?,
         reading_thread: layers.get(&keys::CAPTURE_READING_THREAD)?,
         max_connections: layers.get(&keys::CAPTURE_MAX_CONNECTIONS)?,
-        request_bytes: layers.get(&keys::CAPTURE_REQUEST_BYTES)?,
-        response_bytes: layers.get(&keys::CAPTURE_RESPONSE_BYTES)?,
     })
 }
 
@@ -312,16 +295,11 @@ fn http(layers: &Layers) -> Result<HttpConfig, ConfigError> {
         timeout: layers.get(&keys::HTTP_TIMEOUT)?,
         routes: layers.get(&keys::HTTP_ROUTES)?,
         route_limit: layers.get(&keys::HTTP_ROUTE_LIMIT)?,
-        redact_query: layers.get(&keys::HTTP_REDACT_QUERY)?,
     })
 }
 
 fn query(layers: &Layers) -> Result<QueryConfig, ConfigError> {
-    Ok(QueryConfig {
-        raw_text: layers.get(&keys::QUERY_RAW_TEXT)?,
-        text_bytes: layers.get(&keys::QUERY_TEXT_BYTES)?,
-        timeout: layers.get(&keys::QUERY_TIMEOUT)?,
-    })
+    Ok(QueryConfig { raw_text: layers.get(&keys::QUERY_RAW_TEXT)?, text_bytes: layers.get(&keys::QUERY_TEXT_BYTES)? })
 }
 
 fn traces(layers: &Layers) -> Result<TracesConfig, ConfigError> {
@@ -349,8 +327,6 @@ fn metrics(layers: &Layers) -> Result<MetricsConfig, ConfigError> {
 fn entity(layers: &Layers) -> Result<EntityConfig, ConfigError> {
     Ok(EntityConfig {
         docker_socket: layers.get(&keys::ENTITY_DOCKER_SOCKET)?,
-        containerd_socket: layers.get(&keys::ENTITY_CONTAINERD_SOCKET)?,
-        crio_socket: layers.get(&keys::ENTITY_CRIO_SOCKET)?,
         podman_socket: layers.get(&keys::ENTITY_PODMAN_SOCKET)?,
         timeout: layers.get(&keys::ENTITY_TIMEOUT)?,
     })

@@ -25,8 +25,6 @@ pub struct OtlpConfig {
     pub logs: OtlpSettings,
     /// Most bytes waiting in memory.
     pub queue_bytes: u64,
-    /// Most bytes waiting on disk; 0 for none.
-    pub spool_bytes: u64,
     /// Whether anyone chose an endpoint, or all are the specification's default.
     pub endpoint_choice: EndpointChoice,
     /// The same for the endpoint of all signals alone.
@@ -141,7 +139,6 @@ pub(super) fn read(layers: &Layers) -> Result<OtlpConfig, ConfigError> {
         metrics,
         logs,
         queue_bytes: layers.get(&keys::OTLP_QUEUE_BYTES)?,
-        spool_bytes: layers.get(&keys::OTLP_SPOOL_BYTES)?,
         endpoint_choice: EndpointChoice::of(chosen),
         common_endpoint: EndpointChoice::of(layers.is_set(ALL.endpoint.path)),
     })

@@ -172,11 +172,11 @@ fn refusals_never_repeat_a_secret() {
 
 #[test]
 fn variables_in_values_take_the_type_of_the_key() {
-    let yaml = "capture:\n  max_connections: ${MAX}\n  enabled: ${ON:-false}\notlp:\n  headers:\n    api-key: ${KEY}\nnetworks:\n  instrumented: ${NETS}\n";
+    let yaml = "capture:\n  max_connections: ${MAX}\nview:\n  enabled: ${ON:-false}\notlp:\n  headers:\n    api-key: ${KEY}\nnetworks:\n  instrumented: ${NETS}\n";
     let variables = [("MAX", "5000"), ("KEY", "123"), ("NETS", "10.0.0.0/8,192.168.0.0/16")];
     let config = load(yaml, &variables, &[]).expect("valid");
     assert_eq!(config.capture.max_connections, 5000);
-    assert!(!config.capture.enabled);
+    assert!(!config.view.enabled);
     assert_eq!(config.otlp.all.headers[0].1.reveal(), "123");
     assert_eq!(config.instrumented_networks.len(), 2);
     assert_eq!(origin(&config, "capture.max_connections"), "c.yaml:2:20");

@@ -92,6 +92,30 @@ impl Speech {
         }
     }
 
+    /// One `request` and its `response`, `depth` times in a segment each.
+    fn repeated(request: &[u8], response: &[u8], depth: usize) -> Self {
+        Self { opening: (b"", b""), request: request.repeat(depth), response: response.repeat(depth), streams: (Vec::new(), Vec::new()) }
+    }
+
+    fn redis(depth: usize) -> Self {
+        Self::repeated(b"*3\r\n$3\r\nSET\r\n$16\r\nkey:000000000042\r\n$3\r\nxxx\r\n", b"+OK\r\n", depth)
+    }
+
+    fn memcached() -> Self {
+        Self::repeated(b"get user:42\r\n", b"VALUE user:42 0 5\r\nhello\r\nEND\r\n", 1)
+    }
+
+    fn mongodb() -> Self {
+        let find = b"\x02find\0\x06\0\0\0users\0\x03filter\0\x12\0\0\0\x02name\0\x03\0\0\0an\0\0\x02$db\0\x05\0\0\0shop\0\0".as_slice();
+        let found = b"\x01ok\0\0\0\0\0\0\0\xf0\x3f\0".as_slice();
+        let message = |response_to: u8, body: &[u8]| {
+            let len = |n: usize| u32::try_from(n).expect("a short message").to_le_bytes();
+            [&len(body.len() + 25)[..], &[7, 0, 0, 0, response_to, 0, 0, 0, 0xdd, 7, 0, 0, 0, 0, 0, 0, 0], &len(body.len() + 4), body]
+                .concat()
+        };
+        Self::repeated(&message(0, find), &message(7, found), 1)
+    }
+
     fn set_stream(&mut self, stream: u32) {
         let number = stream.to_be_bytes();
         self.streams.0.iter().for_each(|&at| self.request[at..at + 4].copy_from_slice(&number));
@@ -157,14 +181,19 @@ fn info(id: u64, role: Role) -> ConnInfo {
 }
 
 fn measure(name: &str, speech: Speech, connections: u64, exchanges: u64) {
+    measure_pipelined(name, speech, 1, connections, exchanges);
+}
+
+/// Measures conversations of `depth` requests a segment.
+fn measure_pipelined(name: &str, speech: Speech, depth: u64, connections: u64, exchanges: u64) {
     let mut load = Load::new(speech, connections, Role::Client);
     (0..20).for_each(|_| load.round());
     let (start, before) = (cpu_nanos(), load.count.0);
     let region = Region::new(ALLOCATOR);
-    (0..exchanges / connections).for_each(|_| load.round());
+    (0..exchanges / connections / depth).for_each(|_| load.round());
     let change = region.change();
     let (nanos, done) = (cpu_nanos() - start, load.count.0 - before);
-    assert_eq!(done, exchanges / connections * connections, "every exchange is found");
+    assert_eq!(done, exchanges / connections / depth * connections * depth, "every exchange is found");
     let allocations = change.allocations + change.reallocations;
     println!("{name}: {:.2} M exchanges/s, {allocations} allocations in {done} exchanges", done as f64 / nanos as f64 * 1e3);
 }
@@ -182,4 +211,9 @@ fn main() {
     measure("gRPC, 1000 connections", Speech::grpc(), 1000, 2_000_000);
     measure("Kafka, 1 connection", Speech::kafka(), 1, 2_000_000);
     measure("Kafka, 1000 connections", Speech::kafka(), 1000, 2_000_000);
+    measure("Redis, 1 connection", Speech::redis(1), 1, 2_000_000);
+    measure("Redis, 1000 connections", Speech::redis(1), 1000, 2_000_000);
+    measure_pipelined("Redis, 1 connection, pipelines of 100", Speech::redis(100), 100, 1, 2_000_000);
+    measure("Memcached, 1000 connections", Speech::memcached(), 1000, 2_000_000);
+    measure("MongoDB, 1000 connections", Speech::mongodb(), 1000, 2_000_000);
 }

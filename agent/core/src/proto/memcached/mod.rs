@@ -29,9 +29,6 @@ pub(super) static DESCRIPTOR: Descriptor = Descriptor {
     parser: |midway| Box::new(Memcached::new(midway)),
 };
 
-/// What is asked of capture once commands or answers were cut.
-const ALL: Capture = Capture { client: Amount::Segment(u32::MAX), server: Amount::Segment(u32::MAX) };
-
 /// Strong for a valid binary header, for a storage command, and for another command with an answer that fits it.
 fn detect(sample: &Sample<'_>) -> Evidence {
     if sample.first == Some(End::Server) && !sample.midway {
@@ -513,7 +510,8 @@ impl Parser for Memcached {
         if self.stop.is_some() {
             return;
         }
-        cx.want(ALL);
+        // Commands or answers are longer than usual here.
+        cx.want(Capture::ALL);
         let within = is_within(before, bytes, mark);
         match from {
             End::Client if self.calls.is_lost(from) => self.calls.stay_lost(mark.ack, within),

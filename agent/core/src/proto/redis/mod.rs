@@ -12,7 +12,7 @@ mod tests;
 use super::keys::{set_error, set_query_text};
 use super::ordered::{Calls, Found, Patience, end_of_hole, is_within};
 use super::{Cx, Descriptor, End, Evidence, Input, Mark, Parser, Sample, Step, Stop};
-use crate::flow::{Amount, Capture, Loss};
+use crate::flow::{Capture, Loss};
 use crate::model::semconv as s;
 use crate::model::{Close, Exchange, Family, Mono, Transport};
 use command::{Command, Facts, Nature, Parsed, bulk_header, command, integer_line, is_command_name, is_known, procedure};
@@ -25,13 +25,12 @@ pub(super) static DESCRIPTOR: Descriptor = Descriptor {
     family: Family::Db,
     transport: Transport::Tcp,
     ports: &[6379, 6380, 6381, 7000, 7001, 7002, 26379],
-    capture: Capture { client: Amount::Burst(64 * 1024), server: Amount::Burst(64 * 1024) },
+    // Commands and replies are small and many: a pipeline that is cut would lose its count.
+    capture: Capture::ALL,
     detect,
     parser: |midway| Box::new(Redis::new(midway)),
 };
 
-/// What is asked of capture once a pipeline was cut.
-const LONG_PIPELINES: Capture = Capture { client: Amount::Segment(u32::MAX), server: Amount::Segment(u32::MAX) };
 const CRLF: u64 = 2;
 
 /// Strong for an array of bulk strings that begins with a command's name; an inline command needs a reply too.
@@ -572,7 +571,6 @@ impl Parser for Redis {
         if self.stop.is_some() {
             return;
         }
-        cx.want(LONG_PIPELINES);
         let within = is_within(before, bytes, mark);
         match from {
             End::Client if self.calls.is_lost(from) => self.calls.stay_lost(mark.ack, within),

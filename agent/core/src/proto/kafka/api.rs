@@ -58,6 +58,15 @@ pub(super) const OFFSET_COMMIT: i16 = 8;
 pub(super) const API_VERSIONS: i16 = 18;
 pub(super) const TXN_OFFSET_COMMIT: i16 = 28;
 
+/// Whether only a member of a group sends it, and for its own group: tools ask and commit for any group.
+pub(super) fn is_membership(key: i16) -> bool {
+    const JOIN_GROUP: i16 = 11;
+    const HEARTBEAT: i16 = 12;
+    const SYNC_GROUP: i16 = 14;
+    const CONSUMER_GROUP_HEARTBEAT: i16 = 68;
+    matches!(key, JOIN_GROUP | HEARTBEAT | SYNC_GROUP | CONSUMER_GROUP_HEARTBEAT)
+}
+
 /// By number.
 static APIS: [Api; 93] = [
     Api::new("Produce", 13, 9).with(&PRODUCE_REQUEST, &PRODUCE_RESPONSE),

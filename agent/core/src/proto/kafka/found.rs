@@ -51,7 +51,8 @@ pub(super) struct Found {
     topic: String,
     topic_id: Option<[u8; 16]>,
     partitions: Few<i64>,
-    pub(super) group: String,
+    groups: Few<()>,
+    group: String,
     pub(super) acks: Option<i64>,
     /// Whether a broker fetches to copy.
     pub(super) is_replica: bool,
@@ -91,10 +92,7 @@ impl Found {
     pub(super) fn see(&mut self, event: Event<'_>, memory: &mut Memory) -> Belief {
         match event {
             Event::Text(What::Topic, name) => return self.topic_named(name),
-            Event::Text(What::Group, Some(group)) => {
-                self.group.clear();
-                self.group.push_str(std::str::from_utf8(group).unwrap_or_default());
-            }
+            Event::Text(What::Group, Some(group)) => self.group_named(std::str::from_utf8(group).unwrap_or_default()),
             Event::Id(What::TopicId, id) => self.topic_by_id(id, memory),
             Event::Id(What::IdOfTopic, id) if self.current.is_empty() => self.topic_by_id(id, memory),
             Event::Id(What::IdOfTopic, id) => memory.learn_topic(id, &self.current),
@@ -127,6 +125,17 @@ impl Found {
             self.add_topic();
         }
         Belief::Plausible
+    }
+
+    fn group_named(&mut self, group: &str) {
+        match self.groups {
+            Few::None => {
+                self.groups = Few::One(());
+                self.group.push_str(group);
+            }
+            Few::One(()) if self.group == group => {}
+            _ => self.groups = Few::Many,
+        }
     }
 
     fn topic_by_id(&mut self, id: [u8; 16], memory: &Memory) {
@@ -218,7 +227,7 @@ impl Found {
                 attrs.set_with(s::MESSAGING_DESTINATION_PARTITION_ID, |text| write_display(text, partition));
             }
         }
-        if !self.group.is_empty() {
+        if self.groups == Few::One(()) && !self.group.is_empty() {
             attrs.set_str(s::MESSAGING_CONSUMER_GROUP_NAME, &self.group);
         }
     }

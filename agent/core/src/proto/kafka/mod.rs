@@ -418,10 +418,6 @@ impl Kafka {
         call.unsure = self.server.reading == Reading::Lost;
         let exchange = &mut call.exchange;
         exchange.request.last = lane.last;
-        let client = memory::client(cx.conn, exchange.attrs.str(s::MESSAGING_CLIENT_ID).unwrap_or_default().as_bytes());
-        if !lane.found.group.is_empty() {
-            cx.shared.kafka.learn_group(client, &lane.found.group);
-        }
         lane.found.describe(exchange);
         match call.key {
             api::PRODUCE => {
@@ -437,8 +433,13 @@ impl Kafka {
                 exchange.attrs.remove(s::MESSAGING_OPERATION_TYPE);
             }
             api::FETCH => {
-                if let Some(group) = cx.shared.kafka.group(client) {
+                if let Some(group) = cx.shared.kafka.group(client(exchange, cx)) {
                     exchange.attrs.set_str(s::MESSAGING_CONSUMER_GROUP_NAME, group);
+                }
+            }
+            key if api::is_membership(key) => {
+                if let Some(group) = exchange.attrs.str(s::MESSAGING_CONSUMER_GROUP_NAME) {
+                    cx.shared.kafka.learn_group(client(exchange, cx), group);
                 }
             }
             _ => {}
@@ -573,6 +574,11 @@ fn begin(head: &Head<'_>, input: &Input<'_>, cx: &mut Cx<'_>) -> Box<Exchange> {
         attrs.set_bytes(s::MESSAGING_CLIENT_ID, head.client_id);
     }
     exchange
+}
+
+/// Whose request it is.
+fn client(exchange: &Exchange, cx: &Cx<'_>) -> u64 {
+    memory::client(cx.conn, exchange.attrs.str(s::MESSAGING_CLIENT_ID).unwrap_or_default().as_bytes())
 }
 
 /// A broker serves, whatever its client does.

@@ -138,7 +138,7 @@ pub(super) enum Pause {
 #[derive(Clone, Copy, Debug)]
 struct Level {
     fields: &'static [Field],
-    at: usize,
+    at: u8,
     /// Elements still to come, this one included.
     left: u32,
     /// Whether each element ends with tagged fields.
@@ -220,7 +220,7 @@ impl Walk {
             return self.tag(tags, reader, visit);
         }
         let Some(level) = self.depth.checked_sub(1).and_then(|top| self.levels.get_mut(top)) else { return Err(Pause::Done) };
-        match level.fields.get(level.at) {
+        match level.fields.get(usize::from(level.at)) {
             None if level.tagged => {
                 self.tags = Some(reader.varint()?);
                 Ok(())

@@ -346,6 +346,15 @@ fn a_consumers_group_is_known_from_its_other_requests() {
 }
 
 #[test]
+fn a_tool_that_asks_for_groups_is_in_none() {
+    let describe = |id, groups: &[&str]| request(15, 0, id, &list(&groups.iter().map(|group| text(group)).collect::<Vec<_>>()));
+    let talk = Talk::new().client(describe(1, &["a"])).server(response(1, &list(&[]))).client(describe(2, &["a", "b"]));
+    let talk = talk.server(response(2, &list(&[]))).client(fetch(3, -1)).server(fetched(3, &[(3, 0, one(b"x"))]));
+    let expected = ["DescribeGroups a", "DescribeGroups -", "poll orders -"];
+    assert_eq!(talk.run().brief(&[s::MESSAGING_CONSUMER_GROUP_NAME]), expected);
+}
+
+#[test]
 fn a_member_that_joins_is_told_its_id_without_an_error() {
     let ask = request(JOIN, 0, 1, &join([&text("shop"), &[0; 4], &text(""), &text("consumer"), &list(&[])]));
     let talk = Talk::new().client(ask).server(response(1, b"\0\x4f\0\0\0\0\0\0\0\0\0\0\0\0\0\0"));

@@ -20,6 +20,7 @@ use crate::trace::{SpanContext, Tracer};
 use crate::view::{self, Call, Listing, RequestRow, UnixNanos, View};
 use remora_core::flow::{Amount, Loss, Sink};
 use remora_core::model::{ConnId, ConnInfo, Exchange, ExchangeId, Mono, Pid, Task, semconv};
+use remora_core::proto::NameCache;
 use remora_ebpf::wire::{self, Policy};
 use remora_otlp::{EncodedBatch, Metrics};
 use rustc_hash::FxHashMap;
@@ -30,6 +31,10 @@ use std::time::Duration;
 
 /// Most exchanges that wait for their owner.
 const WAITING: usize = 20_000;
+/// Most addresses whose names are remembered.
+const NAMES: usize = 65_536;
+/// How long a name is believed at least: programs hold on to an address longer than its record says.
+const NAME_FLOOR: Duration = Duration::from_secs(300);
 /// Most listening addresses that are reported.
 const LISTENERS: usize = 4096;
 /// How long an exchange waits for its owner.
@@ -106,6 +111,8 @@ pub struct Desk {
     waiting_generation: u64,
     policies: FxHashMap<u64, Policy>,
     open: FxHashMap<ConnId, OpenConnection>,
+    /// What each service was told that addresses are called.
+    names: NameCache<EntityId>,
     listeners: FxHashMap<SocketAddr, Listener>,
     ended: VecDeque<Ended>,
     services: FxHashMap<EntityId, Arc<str>>,
@@ -136,6 +143,7 @@ impl Desk {
             waiting_generation: 0,
             policies: FxHashMap::default(),
             open: FxHashMap::default(),
+            names: NameCache::new(NAMES, NAME_FLOOR),
             listeners: FxHashMap::default(),
             ended: VecDeque::new(),
             services: FxHashMap::default(),
@@ -381,7 +389,10 @@ impl Desk {
             return Some(exchange);
         }
         let other = peers::entity(&self.peers, &self.entities, conn);
-        let peer = peer_of(other.as_deref());
+        self.names.learn(entity.id, &exchange);
+        let server = conn.dialed.unwrap_or(conn.remote).ip();
+        let host = self.names.name(entity.id, server, exchange.request.first).unwrap_or_default();
+        let peer = Peer { host, ..peer_of(other.as_deref()) };
         span::complete(&mut exchange, conn, &peer);
         self.counters.count(Event::Exchanges, 1);
         let exported = context.kept.then_some((context.trace, context.span));

@@ -116,6 +116,48 @@ impl Speech {
         Self::repeated(&message(0, find), &message(7, found), 1)
     }
 
+    /// A simple query that returns a row.
+    fn postgres() -> Self {
+        let message = |kind: u8, body: &[u8]| [&[kind][..], &(u32::try_from(body.len()).unwrap_or(0) + 4).to_be_bytes(), body].concat();
+        let row = b"T\0\0\0\x1d\0\x01name\0\0\0\0\0\0\0\0\0\0\x19\xff\xff\xff\xff\xff\xff\0\0D\0\0\0\x0d\0\x01\0\0\0\x03abcC\0\0\0\rSELECT 1\0Z\0\0\0\x05I";
+        Self {
+            opening: (b"\0\0\0\x12\0\x03\0\0user\0app\0\0", b"R\0\0\0\x08\0\0\0\0Z\0\0\0\x05I"),
+            request: message(b'Q', b"SELECT name FROM items WHERE id = 42 AND kind = 'new'\0"),
+            response: row.to_vec(),
+            streams: (Vec::new(), Vec::new()),
+        }
+    }
+
+    /// A prepared statement that is executed again and again.
+    fn postgres_prepared() -> Self {
+        let call = b"B\0\0\0\x12\0s1\0\0\0\0\x01\0\0\0\0\0\0D\0\0\0\x06P\0E\0\0\0\x09\0\0\0\0\0S\0\0\0\x04";
+        Self {
+            opening: (
+                b"\0\0\0\x12\0\x03\0\0user\0app\0\0P\0\0\0\x2bs1\0UPDATE t SET a=1 WHERE b = $1\0\0\x01\0\0\0\x17S\0\0\0\x04",
+                b"R\0\0\0\x08\0\0\0\0Z\0\0\0\x05I1\0\0\0\x04Z\0\0\0\x05I",
+            ),
+            request: call.to_vec(),
+            response: b"2\0\0\0\x04n\0\0\0\x04C\0\0\0\rUPDATE 1\0Z\0\0\0\x05I".to_vec(),
+            streams: (Vec::new(), Vec::new()),
+        }
+    }
+
+    /// A text query that returns a row, behind TLS: the client's login is the first that is seen.
+    fn mysql() -> Self {
+        let packet = |seq: u8, payload: &[u8]| [&[u8::try_from(payload.len()).unwrap_or(0), 0, 0, seq][..], payload].concat();
+        let column = b"\x03def\x04shop\x01t\x01t\x01a\x01a\x0c\x2d\0\x0b\0\0\0\xfd\0\0\0\0\0";
+        let answer = [packet(1, b"\x01"), packet(2, column), packet(3, b"\x03abc"), packet(4, b"\xfe\0\0\x02\0\0\0")].concat();
+        Self {
+            opening: (
+                b"\x27\0\0\x01\0\x82\0\x01\0\0\0\x01\x2d\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0app\0\x02xx",
+                b"\x07\0\0\x02\0\0\0\x02\0\0\0",
+            ),
+            request: packet(0, b"\x03SELECT name FROM items WHERE id = 42 AND kind = 'new'"),
+            response: answer,
+            streams: (Vec::new(), Vec::new()),
+        }
+    }
+
     fn set_stream(&mut self, stream: u32) {
         let number = stream.to_be_bytes();
         self.streams.0.iter().for_each(|&at| self.request[at..at + 4].copy_from_slice(&number));
@@ -216,4 +258,7 @@ fn main() {
     measure_pipelined("Redis, 1 connection, pipelines of 100", Speech::redis(100), 100, 1, 2_000_000);
     measure("Memcached, 1000 connections", Speech::memcached(), 1000, 2_000_000);
     measure("MongoDB, 1000 connections", Speech::mongodb(), 1000, 2_000_000);
+    measure("PostgreSQL, simple, 1000 connections", Speech::postgres(), 1000, 2_000_000);
+    measure("PostgreSQL, prepared, 1000 connections", Speech::postgres_prepared(), 1000, 2_000_000);
+    measure("MySQL, text, 1000 connections", Speech::mysql(), 1000, 2_000_000);
 }

@@ -637,7 +637,10 @@ impl Postgres {
         if let Some(exchange) = &mut call.exchange {
             match message::sqlstate(body) {
                 Some(code) => sql::fail(exchange, code),
-                None => exchange.error = Some(s::ERROR_OTHER.to_owned()),
+                None => {
+                    exchange.error = Some(s::ERROR_OTHER.to_owned());
+                    exchange.completeness.response_lost = true;
+                }
             }
         }
         match call.kind {

@@ -66,7 +66,8 @@ impl Statement {
         self.clear();
         self.cut = if whole { Cut::Whole } else { Cut::Captured };
         let mut writer = sanitise::Writer::new(options.text_limit);
-        let mut summary = summary::Summary::default();
+        let texts = [&mut self.summary, &mut self.operation, &mut self.collection, &mut self.procedure];
+        let mut summary = summary::Summary::over(texts.map(std::mem::take));
         let mut scanner = Scanner::new(raw, dialect);
         while let Some(token) = scanner.next() {
             if token.kind == Kind::Comment {
@@ -89,7 +90,7 @@ impl Statement {
         if writer.finish(&mut self.text) {
             self.cut = Cut::Limit;
         }
-        self.count = summary.finish(&mut self.summary, &mut self.operation, &mut self.collection, &mut self.procedure);
+        ([self.summary, self.operation, self.collection, self.procedure], self.count) = summary.finish();
         if !whole && !matches!(&*self.operation, "INSERT" | "REPLACE" | "COPY") {
             // What was cut may name more tables.
             self.collection.clear();

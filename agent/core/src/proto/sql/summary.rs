@@ -80,6 +80,13 @@ fn bit(depth: u32) -> u64 {
 }
 
 impl Summary {
+    /// Writes into the memory of these texts, in the order of [`Self::finish`].
+    pub(super) fn over(texts: [String; 4]) -> Self {
+        let [mut text, mut operation, mut collection, mut procedure] = texts;
+        [&mut text, &mut operation, &mut collection, &mut procedure].into_iter().for_each(String::clear);
+        Self { text, operation, collection, procedure, ..Self::default() }
+    }
+
     /// Follows one token; `rest` is the text behind it.
     pub(super) fn token(&mut self, token: &Token<'_>, rest: &[u8]) {
         match token.kind {
@@ -384,32 +391,25 @@ impl Summary {
         (self.expect, self.before, self.name, self.is_dotted) = (Expect::Nothing, Before::Start, None, false);
     }
 
-    /// Gives out what was found and how many statements there were.
-    pub(super) fn finish(mut self, summary: &mut String, operation: &mut String, collection: &mut String, procedure: &mut String) -> u32 {
+    /// Summary, operation, collection and procedure, and how many statements there were.
+    pub(super) fn finish(mut self) -> ([String; 4], u32) {
         if let Some((at, _)) = self.name.filter(|_| self.is_dotted) {
             // The text was cut inside a name.
             self.text.truncate(at);
         }
         self.statement_done();
+        let Self { mut text, mut operation, mut collection, mut procedure, .. } = self;
+        if self.differs {
+            [&mut text, &mut operation, &mut collection, &mut procedure].into_iter().for_each(String::clear);
+        }
         if self.statements > 1 {
-            summary.push_str("BATCH");
-            operation.push_str("BATCH");
+            [&mut text, &mut operation].into_iter().for_each(|of| of.insert_str(0, if of.is_empty() { "BATCH" } else { "BATCH " }));
         }
-        if self.statements > 1 && self.differs {
-            return self.statements;
+        text.truncate(text.floor_char_boundary(LIMIT));
+        if self.tables != 1 {
+            collection.clear();
         }
-        for (to, from) in [(&mut *summary, &self.text), (operation, &self.operation)] {
-            if !to.is_empty() && !from.is_empty() {
-                to.push(' ');
-            }
-            to.push_str(from);
-        }
-        summary.truncate(summary.floor_char_boundary(LIMIT));
-        if self.tables == 1 {
-            collection.push_str(&self.collection);
-        }
-        procedure.push_str(&self.procedure);
-        self.statements
+        ([text, operation, collection, procedure], self.statements)
     }
 }
 

@@ -71,6 +71,9 @@ pub struct Declared {
     pub deployment_environment: Option<String>,
 }
 
+/// Size of the kernel's command name without its end (`TASK_COMM_LEN - 1`): one that long may be cut.
+const MAX_COMM: usize = 15;
+
 /// A process.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProcessInfo {
@@ -140,8 +143,18 @@ impl ProcessInfo {
     pub fn name(&self) -> &str {
         match self.program() {
             Some(program) => interpreter::short_name(self.executable_name(), program),
-            None => self.executable_name(),
+            None => self.invoked_name().unwrap_or_else(|| self.executable_name()),
         }
+    }
+
+    /// The name under which a program with several was started (`redis-server` is a link to `redis-check-rdb`, `sh` to
+    /// `busybox`): the kernel's command name, if the first argument says the same. A process that renamed itself later
+    /// agrees with neither.
+    fn invoked_name(&self) -> Option<&str> {
+        let first = self.arguments.first()?.rsplit('/').next()?;
+        let name = first.split([' ', ':']).next()?;
+        let whole = self.comm.len() < MAX_COMM && name == self.comm;
+        (whole && !name.is_empty()).then_some(&self.comm)
     }
 }
 
@@ -317,6 +330,19 @@ mod tests {
         assert_eq!(pids(proc.path(), 10), [Pid(7), Pid(42)]);
         assert!(matches!(ProcessInfo::read(proc.path(), Pid(7)), Err(ReadError::Stat(Pid(7)))));
         assert!(matches!(ProcessInfo::read(proc.path(), Pid(8)), Err(ReadError::Gone(Pid(8)))));
+    }
+
+    #[test]
+    fn a_program_with_several_names_has_the_one_it_was_started_by() {
+        let name = |comm: &str, first: &str, exe: &str| {
+            let proc = fixture::tree(&[("42/stat", STAT.replace("a) b (c", comm).as_str()), ("42/cmdline", &format!("{first}\0"))]);
+            proc.link("42/exe", exe);
+            ProcessInfo::read(proc.path(), Pid(42)).expect("readable").name().to_owned()
+        };
+        assert_eq!(name("redis-server", "redis-server *:6379", "/usr/bin/redis-check-rdb"), "redis-server");
+        assert_eq!(name("httpd", "/usr/sbin/httpd", "/bin/busybox"), "httpd");
+        assert_eq!(name("worker-1", "/usr/bin/app", "/usr/bin/app"), "app");
+        assert_eq!(name("bash", "-bash", "/usr/bin/bash"), "bash");
     }
 
     #[test]

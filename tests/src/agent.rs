@@ -69,6 +69,12 @@ impl Agent {
         self.port
     }
 
+    /// Its process id.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.process.pid()
+    }
+
     /// Its state directory.
     #[must_use]
     pub fn state_dir(&self) -> &Path {

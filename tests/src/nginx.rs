@@ -72,6 +72,14 @@ impl Nginx {
         log.lines().filter_map(|line| line.parse().ok()).collect()
     }
 
+    /// Process ids of its workers.
+    #[must_use]
+    pub fn workers(&self) -> Vec<u32> {
+        let main = self.process.pid();
+        let children = fs::read_to_string(format!("/proc/{main}/task/{main}/children")).unwrap_or_default();
+        children.split_whitespace().filter_map(|pid| pid.parse().ok()).collect()
+    }
+
     /// Its process.
     pub fn process(&mut self) -> &mut Process {
         &mut self.process

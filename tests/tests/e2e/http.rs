@@ -2,9 +2,12 @@
 //! semantic conventions ask for.
 
 mod root {
-    use remora_tests::{Call, Item, Nginx, Process, Scene, calls, part};
+    use crate::curl;
+    use remora_tests::{Call, Item, Nginx, Process, Scene, Telemetry, attributes, calls, part};
     use serde_json::{Value, json};
+    use std::collections::BTreeMap;
     use std::process::Command;
+    use std::time::Instant;
 
     /// Attributes whose values are not the same in each run.
     const VARYING: [&str; 2] = ["network.peer.port", "user_agent.original"];
@@ -85,5 +88,41 @@ mod root {
         let unanswered: Vec<&Call> = calls.iter().filter(|call| call.client.attribute("http.response.status_code") != 200).collect();
         assert!(unanswered.len() <= 8, "only what was in flight when wrk ended: {}", unanswered.len());
         assert!(unanswered.iter().all(|call| call.client.is_error()), "{unanswered:#?}");
+    }
+
+    /// Count and sum of a histogram by status: the last point of each series of one server.
+    fn histogram(telemetry: &Telemetry, name: &str, service: &str, port: u16) -> BTreeMap<i64, (u64, f64)> {
+        let mut series = BTreeMap::new();
+        for metric in telemetry.metrics.iter().filter(|metric| metric.text("name") == name && metric.service() == service) {
+            for point in metric.value["histogram"]["dataPoints"].as_array().expect("points") {
+                let attributes = attributes(&point["attributes"]);
+                if attributes.get("server.port").is_none_or(|of| *of == port) {
+                    let count = point["count"].as_str().and_then(|count| count.parse().ok()).expect("a count");
+                    let status = attributes["http.response.status_code"].as_i64().expect("a status");
+                    series.insert(status, (count, point["sum"].as_f64().expect("a sum")));
+                }
+            }
+        }
+        series
+    }
+
+    #[test]
+    fn metrics_count_every_request_also_those_whose_spans_are_not_kept() {
+        let unsampled = [("OTEL_TRACES_SAMPLER", "always_off".to_owned())];
+        let (Some(_), Some(nginx), Some(scene)) = (part("curl"), Nginx::start(), Scene::start_with(unsampled)) else { return };
+        let start = Instant::now();
+        assert!(curl(&[&nginx.url("/[1-40]"), &nginx.url("/missing"), &nginx.url("/missing"), &nginx.url("/broken")]));
+        let took = start.elapsed().as_secs_f64();
+
+        let telemetry = scene.end();
+        let spans = telemetry.spans_of_port(nginx.port());
+        assert!(spans.iter().all(Item::is_error), "only failures are kept: {spans:#?}");
+        let client = histogram(&telemetry, "http.client.request.duration", "curl", nginx.port());
+        let counts: Vec<(i64, u64)> = client.iter().map(|(status, (count, _))| (*status, *count)).collect();
+        assert_eq!(counts, [(200, 40), (404, 2), (500, 1)]);
+        assert!(client.values().map(|(_, sum)| sum).sum::<f64>() <= took);
+        let server = histogram(&telemetry, "http.server.request.duration", "nginx", nginx.port());
+        let counts: Vec<(i64, u64)> = server.iter().map(|(status, (count, _))| (*status, *count)).collect();
+        assert_eq!(counts, [(200, 40), (404, 2), (500, 1)]);
     }
 }

@@ -10,7 +10,7 @@ use aya_ebpf::{
         BPF_SOCK_OPS_STATE_CB_FLAG, BPF_SOCK_OPS_TCP_CONNECT_CB, BPF_SOCK_OPS_TCP_LISTEN_CB, BPF_TCP_CLOSE, BPF_TCP_ESTABLISHED,
         BPF_TCP_LISTEN, bpf_sock, bpf_sock_addr, bpf_sock_ops,
     },
-    helpers::{bpf_get_current_comm, bpf_get_current_pid_tgid, bpf_get_socket_cookie, bpf_ktime_get_ns},
+    helpers::{bpf_get_current_cgroup_id, bpf_get_current_comm, bpf_get_current_pid_tgid, bpf_get_socket_cookie, bpf_ktime_get_ns},
     macros::{btf_tracepoint, cgroup_sock_addr, sock_ops},
     programs::{BtfTracePointContext, SockAddrContext, SockOpsContext},
 };
@@ -63,6 +63,8 @@ fn dial(ctx: &SockAddrContext, address: [u8; 16]) {
         state.role = ROLE_CLIENT;
         set_up(state, bpf_get_socket_cookie(ctx.as_ptr()), IPPROTO_TCP);
         state.tgid = (bpf_get_current_pid_tgid() >> 32) as u32;
+        // Told with the first record: a short-lived client may be gone before anybody reads of it in /proc.
+        state.cgroup = bpf_get_current_cgroup_id();
         state.dialed = address;
         state.dialed_port = u16::from_be((*addr).user_port as u16);
         if let Ok(comm) = bpf_get_current_comm() {
@@ -115,7 +117,7 @@ fn begun(ctx: &SockOpsContext, role: u8, established: bool) {
         if established {
             state.role = ROLE_OWN;
             ends(ctx, state);
-            announce(state, 0);
+            announce(state, state.cgroup);
         }
         return;
     }
@@ -130,7 +132,7 @@ fn begun(ctx: &SockOpsContext, role: u8, established: bool) {
     }
     ends(ctx, state);
     if established {
-        announce(state, 0);
+        announce(state, state.cgroup);
     }
 }
 
@@ -173,7 +175,7 @@ fn ended(ctx: &SockOpsContext, old_state: u8) {
     if state.known == 0 || state.mode == SILENT {
         return;
     }
-    announce(state, 0);
+    announce(state, state.cgroup);
     if aborted(state, old_state) {
         state.flags[0] |= TCP_RST;
     }

@@ -47,6 +47,8 @@ pub(crate) struct State {
     pub(crate) opened: u64,
     pub(crate) established: u64,
     pub(crate) last_totals: u64,
+    /// Cgroup of the task that dialled; 0 where nobody did.
+    pub(crate) cgroup: u64,
     pub(crate) bytes: [u64; 2],
     pub(crate) segments: [u32; 2],
     pub(crate) next: [u32; 2],

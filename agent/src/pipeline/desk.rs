@@ -175,6 +175,12 @@ impl Desk {
         self.spans.flush(self.now, Flush::Due)
     }
 
+    /// Whether something waits for its owner to become known.
+    #[must_use]
+    pub fn is_waiting(&self) -> bool {
+        !self.waiting.is_empty() || !self.ended.is_empty()
+    }
+
     /// Lets go of everything, known or not: the agent stops.
     pub fn finish(&mut self) -> Vec<EncodedBatch> {
         while let Some(waiting) = self.waiting.pop_front() {

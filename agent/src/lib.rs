@@ -10,6 +10,7 @@ pub mod commands;
 pub mod config;
 pub mod entity;
 pub mod kernel;
+pub mod logs;
 pub mod pipeline;
 pub mod selection;
 pub mod selfobs;

@@ -41,7 +41,7 @@ fn execute(arguments: Arguments) -> Result<ExitCode, CommandError> {
         Command::Config { format } => commands::config::print(&config, format, &mut output)?,
         Command::Top => commands::top::top(&config.view)?,
         Command::Decode(arguments) => commands::decode::decode(&arguments, &config, &mut output)?,
-        Command::Patterns => commands::patterns::patterns(&config.logs, &mut io::stdin().lock(), &mut output)?,
+        Command::Patterns => commands::patterns::patterns(&mut io::stdin().lock(), &mut output)?,
         Command::JoinLines => commands::join_lines::join_lines(&mut io::stdin().lock(), &mut output)?,
     }
     Ok(ExitCode::SUCCESS)

@@ -146,7 +146,7 @@ impl Pipeline {
 
     fn clean_attribute(&self, name: String, value: Value) -> (String, Value) {
         let value = match value {
-            Value::String(_) if Redactor::is_secret_name(&name) => Value::String(crate::bytes::lossy(REDACTED)),
+            Value::String(_) if self.settings.redactor.replaces(&name) => Value::String(crate::bytes::lossy(REDACTED)),
             Value::String(text) => Value::String(self.clean(text.as_bytes())),
             other => other,
         };
@@ -199,6 +199,11 @@ pub struct Source {
 }
 
 impl Source {
+    /// Whether a message is open: begun and not complete.
+    pub fn is_open(&self) -> bool {
+        self.joiner.is_open()
+    }
+
     /// Takes a decoded line; `record` gets each message that it completes.
     pub fn push(
         &mut self,

@@ -24,10 +24,19 @@ impl Rule {
     }
 }
 
+/// What a redactor does.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Mode {
+    #[default]
+    Redacts,
+    LeavesAll,
+}
+
 /// Replaces secrets by [`REDACTED`].
 #[derive(Clone, Debug, Default)]
 pub struct Redactor {
     rules: Vec<Rule>,
+    mode: Mode,
 }
 
 /// Names whose value is a secret; matched in any case as the end of a name.
@@ -71,13 +80,20 @@ static TOKEN_FINDERS: LazyLock<Vec<(Finder<'static>, usize)>> =
 impl Redactor {
     /// The default rules and these.
     pub fn new(rules: Vec<Rule>) -> Self {
-        Self { rules }
+        Self { rules, mode: Mode::Redacts }
+    }
+
+    /// A redactor that changes nothing: the user has turned redaction off.
+    pub fn off() -> Self {
+        Self { rules: Vec::new(), mode: Mode::LeavesAll }
     }
 
     /// `text` without secrets.
     pub fn redact<'a>(&self, text: &'a [u8]) -> Cow<'a, [u8]> {
         let mut secrets = Vec::new();
-        self.find(text, &mut secrets);
+        if self.mode == Mode::Redacts {
+            self.find(text, &mut secrets);
+        }
         if secrets.is_empty() {
             return Cow::Borrowed(text);
         }
@@ -93,6 +109,11 @@ impl Redactor {
         }
         out.extend_from_slice(&text[at..]);
         Cow::Owned(out)
+    }
+
+    /// Whether the value under this name is replaced whatever it is.
+    pub fn replaces(&self, name: &str) -> bool {
+        self.mode == Mode::Redacts && Self::is_secret_name(name)
     }
 
     /// Whether the value under this name is a secret whatever it is.

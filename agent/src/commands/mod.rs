@@ -11,9 +11,11 @@ mod lock;
 pub mod patterns;
 pub mod programs;
 pub mod run;
+mod run_logs;
 pub mod top;
 
 use crate::config::ConfigError;
+use remora_logs::lines::{LineStats, MAX_LINE};
 use std::process::ExitCode;
 
 /// Why a command failed.
@@ -60,5 +62,15 @@ impl CommandError {
     #[must_use]
     pub fn one_line(&self) -> String {
         self.to_string().replace('\n', " ")
+    }
+}
+
+/// Says on standard error how many lines were too long to be kept whole.
+fn warn_of_cut_lines(stats: &LineStats) {
+    if stats.truncated > 0 {
+        eprintln!(
+            "remora: {} of {} lines were cut at {MAX_LINE} bytes ({} bytes left out)",
+            stats.truncated, stats.lines, stats.skipped_bytes
+        );
     }
 }

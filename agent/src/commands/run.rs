@@ -3,6 +3,7 @@
 //! Starts the parts, wires them, waits, and stops them in the order in which data flows.
 
 use super::CommandError;
+use super::run_logs::{self, Shared};
 use crate::aggregate::histogram::Division;
 use crate::aggregate::series::Settings as AggregateSettings;
 use crate::aggregate::{Aggregate, Temporality};
@@ -66,6 +67,9 @@ pub fn run(config: Config) -> Result<(), CommandError> {
     runtime.spawn(report_for_ever(export.reporter(&view, &counters, config.host.proc.clone())));
     let own_metrics = export.own_metrics(&config, &host, &counters);
 
+    let stop = Arc::new(AtomicBool::new(false));
+    let shared = Shared { entities: entities.clone(), host: host.clone(), view: &view, counters: &counters, export: &export };
+    let logs = run_logs::start(&config, shared, Arc::clone(&stop))?;
     let parts = Parts {
         flow: flow(&config),
         desk: desk(&config, entities, host, &view, &counters),
@@ -78,7 +82,6 @@ pub fn run(config: Config) -> Result<(), CommandError> {
         metrics_interval: config.metrics.interval,
         captured,
     };
-    let stop = Arc::new(AtomicBool::new(false));
     let thread = start(parts, Arc::clone(&stop))?;
     let signal = runtime.block_on(stop_signal.first());
     tracing::info!(signal, "stopping: sending what is left");
@@ -86,8 +89,12 @@ pub fn run(config: Config) -> Result<(), CommandError> {
     if thread.join().is_err() {
         tracing::error!("the capture thread panicked; what it held is lost");
     }
+    let logs = logs.and_then(|logs| logs.join(&export));
     drop(own_metrics);
     runtime.block_on(export.shutdown(FLUSH));
+    if let Some(logs) = logs {
+        logs.settle(&export);
+    }
     Ok(())
 }
 

@@ -276,7 +276,7 @@ fn convert(runtime: Runtime, found: ContainerInspectResponse, repo_digests: Vec<
         restarts: found.restart_count.and_then(|count| u64::try_from(count).ok()).unwrap_or(0),
         addresses: addresses(&network),
         published: network.ports.map(|ports| published(&ports)).unwrap_or_default(),
-        log: log_target(found.host_config, found.log_path, config.tty.unwrap_or(false)),
+        log: log_target(found.host_config, found.log_path, found.hostname_path.as_deref(), config.tty.unwrap_or(false)),
     })
 }
 
@@ -311,6 +311,14 @@ fn published(ports: &PortMap) -> Vec<PublishedPort> {
     found
 }
 
-fn log_target(host: Option<HostConfig>, path: Option<String>, tty: bool) -> LogTarget {
-    LogTarget { driver: host.and_then(|host| host.log_config?.typ), path: path.filter(|path| !path.is_empty()).map(PathBuf::from), tty }
+/// The engine tells the file of the `json-file` driver; that of `local` stands in the container's directory, where the
+/// file of its host name is too.
+fn log_target(host: Option<HostConfig>, path: Option<String>, hostname: Option<&str>, tty: bool) -> LogTarget {
+    let driver = host.and_then(|host| host.log_config?.typ);
+    let told = path.filter(|path| !path.is_empty()).map(PathBuf::from);
+    let local = || {
+        let directory = hostname.and_then(|path| Path::new(path).parent()).filter(|_| driver.as_deref() == Some("local"));
+        directory.map(|directory| directory.join("local-logs/container.log"))
+    };
+    LogTarget { path: told.or_else(local), driver, tty }
 }

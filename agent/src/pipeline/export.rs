@@ -3,6 +3,7 @@
 use super::Outlet;
 use super::clients::clients;
 use super::console;
+use super::logs::LogOutlet;
 use super::report::Reporter;
 use crate::commands::CommandError;
 use crate::config::{Config, Exporter as ExporterChoice, Protocol};
@@ -11,7 +12,7 @@ use crate::selfobs::Counters;
 use crate::selfobs::export::OwnMetrics;
 use crate::selfobs::instruments::Observed;
 use crate::view::View;
-use remora_otlp::client::{Exporter, ExporterConfig};
+use remora_otlp::client::{DropReason, Exporter, ExporterConfig, Receipt};
 use remora_otlp::{EncodedBatch, Signal};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -51,6 +52,21 @@ impl Export {
     #[must_use]
     pub fn outlet(&self) -> Box<dyn Outlet> {
         Box::new(self.way())
+    }
+
+    /// A handle for the log thread, which keeps positions until what it sent is settled.
+    #[must_use]
+    pub fn log_outlet(&self, choice: ExporterChoice) -> Box<dyn LogOutlet> {
+        match choice {
+            ExporterChoice::None => Box::new(ToNobody),
+            ExporterChoice::Otlp | ExporterChoice::Console => Box::new(self.way()),
+        }
+    }
+
+    /// Log records that were given up because the agent stopped.
+    #[must_use]
+    pub fn log_records_left_behind(&self) -> u64 {
+        self.exporter.counters(Signal::Logs).map_or(0, |counters| counters.dropped(DropReason::Shutdown))
     }
 
     /// What tells the live view how export goes.
@@ -100,5 +116,27 @@ impl Outlet for ToExporter {
         } else if let Err(error) = self.exporter.submit(batch) {
             tracing::debug!(%error, "batch dropped");
         }
+    }
+}
+
+impl LogOutlet for ToExporter {
+    fn submit_tracked(&self, batch: EncodedBatch) -> Receipt {
+        if self.console.contains(&batch.signal) {
+            self.submit(batch);
+            return Receipt::settled();
+        }
+        self.exporter.submit_tracked(batch).unwrap_or_else(|error| {
+            tracing::debug!(%error, "batch dropped");
+            Receipt::settled()
+        })
+    }
+}
+
+/// The user wants counts and patterns of logs, but no records.
+struct ToNobody;
+
+impl LogOutlet for ToNobody {
+    fn submit_tracked(&self, _: EncodedBatch) -> Receipt {
+        Receipt::settled()
     }
 }

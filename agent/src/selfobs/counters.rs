@@ -89,6 +89,8 @@ slots! {
         Unsampled = ("trace", "unsampled"),
         /// Log lines read.
         Lines = ("logs", "lines"),
+        /// Log lines that may have been sent before, by an agent that was killed.
+        RepeatedLines = ("logs", "repeated_lines"),
         /// Log records made.
         LogRecords = ("logs", "records"),
     }

@@ -41,6 +41,9 @@ keys! {
     DNS_ANSWERS = "dns.answers";
     DNS_QUESTION_NAME = "dns.question.name";
     ERROR_TYPE = "error.type";
+    EXCEPTION_MESSAGE = "exception.message";
+    EXCEPTION_STACKTRACE = "exception.stacktrace";
+    EXCEPTION_TYPE = "exception.type";
     HOST_ARCH = "host.arch";
     HOST_ID = "host.id";
     HOST_NAME = "host.name";
@@ -60,6 +63,9 @@ keys! {
     K8S_POD_NAME = "k8s.pod.name";
     K8S_POD_UID = "k8s.pod.uid";
     K8S_STATEFULSET_NAME = "k8s.statefulset.name";
+    LOG_FILE_PATH = "log.file.path";
+    LOG_IOSTREAM = "log.iostream";
+    LOG_RECORD_TEMPLATE = "log.record.template";
     MESSAGING_BATCH_MESSAGE_COUNT = "messaging.batch.message_count";
     MESSAGING_CLIENT_ID = "messaging.client.id";
     MESSAGING_CONSUMER_GROUP_NAME = "messaging.consumer.group.name";
@@ -98,6 +104,10 @@ keys! {
     REMORA_KAFKA_API_VERSION = "remora.kafka.api.version";
     REMORA_KAFKA_ERROR_CODE = "remora.kafka.error.code";
     REMORA_KAFKA_TOPIC_ID = "remora.kafka.topic.id";
+    REMORA_LOG_LOGGER = "remora.log.logger";
+    REMORA_LOG_RECORD_TEMPLATE_ID = "remora.log.record.template.id";
+    REMORA_LOG_RECORD_TEMPLATE_REPLACES = "remora.log.record.template.replaces";
+    REMORA_LOG_SEVERITY_NUMBER = "remora.log.severity_number";
     REMORA_PEER_CONTAINER_NAME = "remora.peer.container.name";
     REMORA_REDIS_REDIRECT = "remora.redis.redirect";
     REMORA_UNIT_NAME = "remora.unit.name";

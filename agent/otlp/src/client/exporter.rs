@@ -6,7 +6,7 @@
 //! requests in flight. Batches are refused, never displaced, when memory is full: what was taken
 //! stays.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
@@ -65,6 +65,24 @@ pub enum SubmitError {
     ShuttingDown,
 }
 
+/// Tells whether a batch has been settled: accepted, rejected or given up.
+///
+/// For callers that keep what they sent until then, such as positions in files.
+#[derive(Clone, Debug)]
+pub struct Receipt(Weak<()>);
+
+impl Receipt {
+    /// A receipt of a batch that was never taken.
+    pub const fn settled() -> Self {
+        Self(Weak::new())
+    }
+
+    /// Whether the exporter holds nothing of the batch any more.
+    pub fn is_settled(&self) -> bool {
+        self.0.strong_count() == 0
+    }
+}
+
 /// The clients of all signals.
 pub struct Exporter {
     lines: [Option<Line>; Signal::ALL.len()],
@@ -87,8 +105,13 @@ impl Exporter {
 
     /// Hands a batch over without waiting. Usable from any thread.
     pub fn submit(&self, batch: EncodedBatch) -> Result<(), SubmitError> {
+        self.submit_tracked(batch).map(drop)
+    }
+
+    /// As [`Exporter::submit`]; the receipt tells when the batch is settled.
+    pub fn submit_tracked(&self, batch: EncodedBatch) -> Result<Receipt, SubmitError> {
         match &self.lines[batch.signal.index()] {
-            Some(line) => line.submit(batch),
+            Some(line) => line.submit_tracked(batch),
             None => {
                 self.disabled.refuse(batch.items, DropReason::Disabled);
                 Err(SubmitError::Disabled)
@@ -130,6 +153,8 @@ struct Limits {
 struct Parcel {
     bytes: Bytes,
     ticket: Ticket,
+    /// Dropped when the batch is settled.
+    held: Arc<()>,
 }
 
 /// The client of one signal, from the caller's side.
@@ -158,7 +183,7 @@ impl Line {
         Self { account, queue_bytes: limits.queue_bytes, queue: Mutex::new(Some(queue)), draining, tasks: Mutex::new(tasks) }
     }
 
-    fn submit(&self, batch: EncodedBatch) -> Result<(), SubmitError> {
+    fn submit_tracked(&self, batch: EncodedBatch) -> Result<Receipt, SubmitError> {
         let queue = lock(&self.queue);
         let Some(queue) = queue.as_ref() else {
             self.account.refuse(batch.items, DropReason::Shutdown);
@@ -166,7 +191,10 @@ impl Line {
         };
         let admitted = self.account.admit(batch.items, batch.payload.len(), self.queue_bytes);
         let ticket = admitted.map_err(|_| SubmitError::QueueFull)?;
-        queue.send(Parcel { bytes: batch.payload, ticket }).map_err(|_| SubmitError::ShuttingDown)
+        let held = Arc::new(());
+        let receipt = Receipt(Arc::downgrade(&held));
+        queue.send(Parcel { bytes: batch.payload, ticket, held }).map_err(|_| SubmitError::ShuttingDown)?;
+        Ok(receipt)
     }
 
     fn close(&self) {
@@ -250,7 +278,7 @@ struct Route<T> {
 impl<T: Transport> Route<T> {
     /// Sends a body until it is settled.
     async fn deliver(&self, parcel: Parcel) {
-        let Parcel { bytes, ticket } = parcel;
+        let Parcel { bytes, ticket, held: _held } = parcel;
         let mut first = None;
         let mut hurried = false;
         loop {

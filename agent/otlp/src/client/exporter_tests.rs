@@ -21,6 +21,12 @@ enum Step {
     Hang,
 }
 
+impl Line {
+    fn submit(&self, batch: EncodedBatch) -> Result<(), SubmitError> {
+        self.submit_tracked(batch).map(drop)
+    }
+}
+
 impl Script {
     fn new(steps: impl IntoIterator<Item = Step>) -> Self {
         Self { answers: Arc::new(Mutex::new(steps.into_iter().collect())), seen: Arc::default(), began: Some(Instant::now()) }
@@ -127,6 +133,17 @@ async fn what_must_not_be_repeated_is_dropped_and_counted() {
     let counters = finish(&line, 1).await;
     assert_eq!(script.bodies(), ["a", "b", "c", "d"]);
     assert_eq!((counters.dropped(DropReason::Refused), counters.sent_items, counters.retries), (9, 3, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_receipt_tells_when_its_batch_is_settled() {
+    let script = Script::new([grpc(Code::Unavailable, None), grpc(Code::InvalidArgument, None)]);
+    let line = line(&script, limits());
+    let (refused, accepted) = (line.submit_tracked(batch("a", 1)).unwrap(), line.submit_tracked(batch("b", 1)).unwrap());
+    tokio::task::yield_now().await;
+    assert!(!refused.is_settled() && !accepted.is_settled());
+    pass(60).await;
+    assert!(refused.is_settled() && accepted.is_settled() && Receipt::settled().is_settled());
 }
 
 #[tokio::test(start_paused = true)]

@@ -27,5 +27,5 @@ pub use config::{
     metric_preferences,
 };
 pub use error::SetupError;
-pub use exporter::{Exporter, ExporterConfig, SubmitError};
+pub use exporter::{Exporter, ExporterConfig, Receipt, SubmitError};
 pub use retry::RetryPolicy;

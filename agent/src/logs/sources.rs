@@ -1,0 +1,321 @@
+//! All sources of the node, each in its turn.
+//!
+//! A turn gives every source a bounded amount of work and stops when a batch is full; the next one goes on behind the
+//! source at which the last one stopped, so that none is forgotten however much another has to say.
+
+use super::discover::{self, Found, Globs};
+use super::follow::{Activity, Begin, Followed, Turn};
+use super::intake::{Intake, Origin, TableId};
+use super::journal::{self, Journal};
+use super::kmsg::Kmsg;
+use super::owner::Owners;
+use super::position::State;
+use super::store::Checkpoint;
+use crate::entity::host::Host;
+use crate::entity::table::{Entities, Entity};
+use crate::selection::{Fact, Facts, Glob, Selection, Verdict};
+use remora_logs::timestamp::UnixNanos;
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+/// Between scans for files of pods and of the configuration.
+const SCAN: Duration = Duration::from_secs(1);
+/// A file whose owner is gone, and that did not grow for so long, is closed; its position is kept.
+const CLOSE: Duration = Duration::from_secs(60);
+/// A file is found that soon after it was made.
+const DISCOVERY: Duration = Duration::from_secs(60);
+/// Most files that are open at one time.
+const MAX_FILES: usize = 16_384;
+/// Bytes of one read.
+const BUFFER: usize = 128 * 1024;
+
+/// What sources work with.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The host's root directory.
+    pub root: PathBuf,
+    /// The host's `/proc`.
+    pub proc_root: PathBuf,
+    /// Files in addition to those of containers.
+    pub include: Vec<Glob>,
+    /// Files that are left out.
+    pub exclude: Vec<Glob>,
+    /// What the user wants observed.
+    pub selection: Selection,
+    /// Whether the journal and the kernel's log are read.
+    pub machine: Machine,
+}
+
+/// Whether the machine's own logs are read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Machine {
+    /// Journal, else kernel log.
+    Read,
+    /// Only files.
+    FilesOnly,
+}
+
+/// What a turn left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Work {
+    /// Nothing was new.
+    None,
+    /// Something was new, and all of it was read.
+    Done,
+    /// There is more.
+    More,
+}
+
+struct Source {
+    path: PathBuf,
+    followed: Followed,
+    origin: Arc<Origin>,
+    workload: Arc<str>,
+    /// When the file last grew, or was last found.
+    used: Instant,
+    found: u64,
+}
+
+/// See the module.
+pub struct Sources {
+    settings: Settings,
+    owners: Owners,
+    sources: Vec<Source>,
+    by_path: HashMap<PathBuf, usize>,
+    /// Positions of files that are not open.
+    parked: State,
+    sent: State,
+    journal: Option<Journal>,
+    kernel: Option<(Kmsg, Arc<Origin>)>,
+    /// What is older and has no position was there before.
+    horizon: SystemTime,
+    next: usize,
+    buffer: Vec<u8>,
+    scanned: Option<Instant>,
+    generation: Option<u64>,
+    scans: u64,
+}
+
+impl Sources {
+    /// Sources that go on where `checkpoint` says; `None` if no agent has run here before.
+    #[must_use]
+    pub fn new(settings: Settings, entities: Entities, host: Host, checkpoint: Option<Checkpoint>) -> Self {
+        let horizon =
+            checkpoint.as_ref().map_or_else(SystemTime::now, |checkpoint| checkpoint.saved.checked_sub(DISCOVERY).unwrap_or(UNIX_EPOCH));
+        let Checkpoint { done, sent, .. } = checkpoint.unwrap_or_default();
+        let mut owners = Owners::new(entities, host);
+        let reads = settings.machine == Machine::Read;
+        let journal = (reads && journal::is_kept(&settings.root)).then(|| Journal::new(&settings.root, done.journal.clone()));
+        let kernel = (reads && journal.is_none()).then(|| Kmsg::open(&settings.root, &settings.proc_root, done.kernel.as_ref()));
+        let kernel = kernel.and_then(|opened| opened.inspect_err(|error| tracing::info!(%error, "the kernel's log is not read")).ok());
+        let kernel = kernel.map(|kmsg| (kmsg, Arc::new(Origin { entity: owners.kernel(), path: None })));
+        Self {
+            settings,
+            owners,
+            sources: Vec::new(),
+            by_path: HashMap::new(),
+            parked: done,
+            sent,
+            journal,
+            kernel,
+            horizon,
+            next: 0,
+            buffer: vec![0; BUFFER],
+            scanned: None,
+            generation: None,
+            scans: 0,
+        }
+    }
+
+    /// One turn. Ends early when `full` says that a batch is due.
+    pub fn turn(&mut self, intake: &mut Intake, now: Instant, wall: UnixNanos, full: impl Fn(&Intake) -> bool) -> Work {
+        self.discover(intake, now, wall);
+        let mut work = Work::None;
+        if let Some(journal) = &mut self.journal
+            && journal.turn(&mut self.owners, wall, now, intake)
+        {
+            work = Work::More;
+        }
+        if let Some((kmsg, origin)) = &mut self.kernel {
+            let table = intake.table(&discover::workload_of(&origin.entity).into(), wall);
+            if kmsg.turn(origin, table, wall, now, intake) {
+                work = Work::More;
+            }
+        }
+        for _ in 0..self.sources.len() {
+            if full(intake) {
+                return Work::More;
+            }
+            self.next = (self.next + 1) % self.sources.len();
+            let source = &mut self.sources[self.next];
+            let table = intake.table(&source.workload, wall);
+            let mut turn = Turn { intake, buffer: &mut self.buffer, now, wall };
+            match source.followed.turn(&source.origin, table, &mut turn) {
+                Activity::Quiet => {}
+                Activity::Read => {
+                    source.used = now;
+                    work = if work == Work::None { Work::Done } else { work };
+                }
+                Activity::More => {
+                    source.used = now;
+                    work = Work::More;
+                }
+            }
+        }
+        work
+    }
+
+    /// Completes all open messages: the agent stops.
+    pub fn finish(&mut self, intake: &mut Intake, now: Instant, wall: UnixNanos) {
+        for source in &mut self.sources {
+            let table: TableId = intake.table(&source.workload, wall);
+            let mut turn = Turn { intake, buffer: &mut self.buffer, now, wall };
+            source.followed.finish(&source.origin, table, &mut turn);
+        }
+        if let Some(journal) = &mut self.journal {
+            journal.finish(wall, now, intake);
+        }
+    }
+
+    /// How far everything is done once all that the intake holds has left.
+    pub fn positions(&mut self) -> State {
+        let mut state = self.parked.clone();
+        for source in &mut self.sources {
+            let positions = source.followed.positions();
+            if !positions.is_empty() {
+                state.files.insert(source.path.display().to_string(), positions);
+            }
+        }
+        if let Some(journal) = &mut self.journal {
+            state.journal = journal.position();
+        }
+        if let Some((kmsg, _)) = &self.kernel {
+            state.kernel = Some(kmsg.position());
+        }
+        state
+    }
+
+    /// How many files are followed.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.sources.len()
+    }
+
+    /// Whether no file is followed.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.sources.is_empty()
+    }
+
+    /// Looks for new files: containers at once, others each [`SCAN`].
+    fn discover(&mut self, intake: &mut Intake, now: Instant, wall: UnixNanos) {
+        let generation = self.owners.entities().generation();
+        let due = self.scanned.is_none_or(|scanned| now.saturating_duration_since(scanned) >= SCAN);
+        let changed = self.generation.replace(generation) != Some(generation);
+        if !due && !changed {
+            return;
+        }
+        let mut found = discover::containers(&self.settings.root, &self.owners);
+        if due {
+            self.scanned = Some(now);
+            self.scans += 1;
+            found.extend(discover::pods(&self.settings.root, &mut self.owners));
+            let globs = Globs { include: &self.settings.include, exclude: &self.settings.exclude };
+            found.extend(globs.find(&self.settings.root, &self.settings.proc_root, &mut self.owners));
+        }
+        for found in found {
+            self.found(found, intake, now, wall);
+        }
+        if due {
+            self.close(now);
+        }
+    }
+
+    fn found(&mut self, found: Found, intake: &Intake, now: Instant, wall: UnixNanos) {
+        if !self.is_selected(&found.entity) {
+            return;
+        }
+        if let Some(source) = self.by_path.get(&found.path).and_then(|&index| self.sources.get_mut(index)) {
+            source.found = self.scans;
+            if !Arc::ptr_eq(&source.origin.entity, &found.entity) {
+                source.origin = Arc::new(Origin { entity: found.entity, path: Some(found.shown) });
+                source.workload = found.workload.into();
+            }
+            return;
+        }
+        if self.sources.len() >= MAX_FILES || self.is_followed_elsewhere(&found) {
+            return;
+        }
+        let Found { path, shown, format, entity, workload } = found;
+        let name = path.display().to_string();
+        let followed = match self.parked.files.remove(&name) {
+            Some(done) => {
+                let sent = self.sent.files.remove(&name).unwrap_or_default();
+                Followed::resume(path.clone(), format, &done, &sent, intake)
+            }
+            None => Followed::begin(path.clone(), format, self.begin(&path), wall),
+        };
+        self.by_path.insert(path.clone(), self.sources.len());
+        let origin = Arc::new(Origin { entity, path: Some(shown) });
+        self.sources.push(Source { path, followed, origin, workload: workload.into(), used: now, found: self.scans });
+    }
+
+    /// A file that was rotated may match a glob under its new name.
+    fn is_followed_elsewhere(&self, found: &Found) -> bool {
+        use super::position::FileKey;
+        let Ok(metadata) = std::fs::metadata(&found.path) else { return false };
+        let key = FileKey::of(&metadata);
+        self.sources.iter().any(|source| source.followed.knows(key))
+    }
+
+    /// What an earlier agent could have followed and did not, or what was there before the first one, is not read from its
+    /// start; all else is.
+    fn begin(&self, path: &std::path::Path) -> Begin {
+        let metadata = std::fs::metadata(path);
+        let created = metadata.and_then(|metadata| metadata.created().or_else(|_| metadata.modified()));
+        if created.is_ok_and(|created| created < self.horizon) { Begin::Recent } else { Begin::Whole }
+    }
+
+    fn is_selected(&self, entity: &Entity) -> bool {
+        let selection = &self.settings.selection;
+        if selection.include.is_empty() && selection.exclude.is_empty() {
+            return true;
+        }
+        let verdict = selection.evaluate(&Facts {
+            container: entity.container_name().map_or(Fact::Absent, Fact::Known),
+            service: Fact::Known(&entity.service.name),
+            executable: Fact::Absent,
+            port: Fact::Absent,
+            path: Fact::Absent,
+        });
+        verdict == Verdict::Yes
+    }
+
+    /// Closes files that nobody finds any more and that have been quiet.
+    fn close(&mut self, now: Instant) {
+        let mut index = 0;
+        while index < self.sources.len() {
+            let source = &self.sources[index];
+            let lost = source.found + 2 < self.scans;
+            let quiet = now.saturating_duration_since(source.used) >= CLOSE;
+            if !(lost && (source.followed.is_over() || quiet)) {
+                index += 1;
+                continue;
+            }
+            let mut gone = self.sources.swap_remove(index);
+            self.by_path.remove(&gone.path);
+            if let Some(moved) = self.sources.get(index) {
+                self.by_path.insert(moved.path.clone(), index);
+            }
+            // A container may be started again, and goes on in the same file.
+            if !gone.followed.is_over() && gone.path.exists() {
+                self.parked.files.insert(gone.path.display().to_string(), gone.followed.positions());
+            }
+        }
+        if self.scans.is_multiple_of(600) {
+            self.parked.files.retain(|path, _| std::path::Path::new(path).exists());
+        }
+    }
+}

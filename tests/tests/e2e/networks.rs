@@ -4,6 +4,7 @@ mod root {
     use crate::curl_in;
     use remora_tests::{Nginx, Scene, calls, is_root, part, wait_until};
     use std::process::Command;
+    use std::sync::atomic::{AtomicU32, Ordering};
 
     /// `ip`, `iptables` and the like, each line of which must work.
     fn run(line: &str) {
@@ -15,8 +16,11 @@ mod root {
 
     /// A client's, a router's and a server's network namespace in a row; gone with this value.
     struct Networks {
-        tag: u32,
+        tag: String,
     }
+
+    /// How many were started, for names of their own.
+    static STARTED: AtomicU32 = AtomicU32::new(0);
 
     const CLIENT: &str = "10.218.1";
     const SERVER: &str = "10.218.2";
@@ -24,7 +28,8 @@ mod root {
     impl Networks {
         fn start() -> Option<Self> {
             let (Some(_), Some(_), true) = (part("ip"), part("iptables"), is_root()) else { return None };
-            let networks = Self { tag: std::process::id() };
+            let number = STARTED.fetch_add(1, Ordering::Relaxed);
+            let networks = Self { tag: format!("{}n{number}", std::process::id()) };
             let [client, router, server] = ["c", "r", "s"].map(|role| networks.name(role));
             for name in [&client, &router, &server] {
                 run(&format!("ip netns add {name}"));

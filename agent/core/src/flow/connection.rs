@@ -119,6 +119,12 @@ impl Connection {
         if matches!(self.state, State::Opaque) {
             return;
         }
+        let own = index(segment.direction);
+        if !self.streams[1 - own].is_waiting()
+            && let Some(mark) = self.streams[own].pass(segment)
+        {
+            return self.piece(segment.direction, Piece::Bytes(mark.offset, segment.data, mark), tools);
+        }
         let mut streams = std::mem::take(&mut self.streams);
         let [egress, ingress] = &mut streams;
         let (own, other, other_direction) = match segment.direction {

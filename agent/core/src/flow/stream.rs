@@ -52,13 +52,31 @@ impl Stream {
         self.next.unwrap_or(0)
     }
 
+    /// Whether segments wait for one before them.
+    pub(crate) fn is_waiting(&self) -> bool {
+        !self.ahead.is_empty()
+    }
+
+    /// Takes a segment that was captured whole and begins where the one before it ended, as most do: then it is
+    /// delivered as it is, and its mark is given. All others are for [`Self::push`].
+    pub(crate) fn pass(&mut self, segment: &Segment<'_>) -> Option<Mark> {
+        let next = self.next.filter(|_| !self.is_waiting())?;
+        let is_whole = segment.data_at == 0 && segment.len > 0 && segment.data.len() == segment.len as usize;
+        if !is_whole || unwrap(next, segment.seq) != next {
+            return None;
+        }
+        let mark = mark(segment, next);
+        self.next = Some(mark.end);
+        Some(mark)
+    }
+
     /// Adds a segment and delivers what is now in order. Returns how many segments were given up to a bound.
     pub(crate) fn push(&mut self, segment: &Segment<'_>, deliver: &mut dyn FnMut(Piece<'_>)) -> u64 {
         // The first segment sits at offset 2^32, so that one that is a little older has an offset too.
         let next = *self.next.get_or_insert(1 << 32 | u64::from(segment.seq));
         let start = unwrap(next, segment.seq);
-        let end = start + u64::from(segment.len);
-        let mark = Mark { offset: start, end, seq: segment.seq, ack: segment.ack, time: segment.time, task: segment.task };
+        let mark = mark(segment, start);
+        let end = mark.end;
         if end <= next {
             return 0;
         }
@@ -126,6 +144,12 @@ impl Stream {
         emit(&mut at, first.start, first.end, first.data_at, &first.data, first.mark, deliver);
         self.next = Some(at);
     }
+}
+
+/// Facts of a segment whose range begins at stream offset `start`.
+fn mark(segment: &Segment<'_>, start: u64) -> Mark {
+    let end = start + u64::from(segment.len);
+    Mark { offset: start, end, seq: segment.seq, ack: segment.ack, time: segment.time, task: segment.task }
 }
 
 /// Delivers the part of `[start, end)` from `at` on: hole, data, hole.

@@ -20,7 +20,7 @@ impl<'a> Url<'a> {
     /// Splits an origin-form (`/path?query`) or absolute-form (`scheme://authority/path?query`) target. A fragment,
     /// which no target should have, is dropped.
     pub(crate) fn parse(target: &'a [u8]) -> Self {
-        let target = target.split(|&byte| byte == b'#').next().unwrap_or_default();
+        let target = &target[..memchr::memchr(b'#', target).unwrap_or(target.len())];
         let mut url = Url::default();
         let mut rest = target;
         if target.first().is_some_and(|&byte| byte != b'/')
@@ -48,7 +48,7 @@ pub(crate) fn host_and_port(authority: &[u8]) -> (&[u8], Option<u16>) {
         return (&rest[..end], rest[end + 1..].strip_prefix(b":").and_then(port));
     }
     match memchr::memrchr(b':', authority) {
-        Some(colon) if memchr::memchr(b':', authority) == Some(colon) => (&authority[..colon], port(&authority[colon + 1..])),
+        Some(colon) if !authority[..colon].contains(&b':') => (&authority[..colon], port(&authority[colon + 1..])),
         _ => (authority, None),
     }
 }
@@ -58,7 +58,10 @@ fn without_userinfo(authority: &[u8]) -> &[u8] {
 }
 
 fn port(digits: &[u8]) -> Option<u16> {
-    std::str::from_utf8(digits).ok().filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()))?.parse().ok()
+    if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
+        return None;
+    }
+    digits.iter().try_fold(0u16, |port, digit| port.checked_mul(10)?.checked_add(u16::from(digit - b'0')))
 }
 
 /// Appends an authority with its user information replaced (semantic conventions, `url.full`).

@@ -297,7 +297,12 @@ fn is_target(method: &[u8], target: &[u8]) -> bool {
         Some(_) => is_absolute(target),
         None => false,
     };
-    well_formed && target.iter().all(|&byte| byte > b' ' && byte != 0x7f)
+    well_formed && is_visible(target)
+}
+
+/// Whether no byte is a control or a space. Looks at all of them: that is many at a time, where stopping early is one.
+fn is_visible(bytes: &[u8]) -> bool {
+    !bytes.iter().fold(false, |hidden, &byte| hidden | (byte <= b' ') | (byte == 0x7f))
 }
 
 fn is_absolute(target: &[u8]) -> bool {
@@ -314,7 +319,7 @@ fn may_be_target(start: &[u8]) -> bool {
         None | Some(b'/' | b'*' | b'[') => true,
         Some(first) => first.is_ascii_alphanumeric(),
     };
-    fits && start.iter().all(|&byte| byte > b' ' && byte != 0x7f)
+    fits && is_visible(start)
 }
 
 #[cfg(test)]

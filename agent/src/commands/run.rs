@@ -21,7 +21,7 @@ use crate::kernel::{self, Capability, Roots};
 use crate::pipeline::capture::{self, Closes, Parts};
 use crate::pipeline::export::Export;
 use crate::pipeline::report::{self, Reporter};
-use crate::pipeline::{Desk, DeskSettings, Reading};
+use crate::pipeline::{Desk, DeskSettings, Reading, RouteSettings};
 use crate::selfobs::Counters;
 use crate::trace::sampling::{Errors, ParentRule, Sampler};
 use crate::trace::{Limits as TraceLimits, Settings as TraceSettings, Tracer};
@@ -172,6 +172,7 @@ fn desk(config: &Config, entities: Entities, host: Host, view: &View, counters: 
         view: view.clone(),
         counters: Arc::clone(counters),
         selection: config.selection.clone(),
+        routes: RouteSettings { rules: config.http.routes.clone(), limit: usize::try_from(config.http.route_limit).unwrap_or(usize::MAX) },
         batch: usize::try_from(config.traces.batch_size).unwrap_or(usize::MAX),
         delay: config.traces.batch_delay,
     };

@@ -4,6 +4,7 @@ use super::error::Hint;
 use super::kind::{Kind, Problem, ValueError};
 use super::raw::{Entry, Node, Value};
 use crate::selection::{Glob, Matcher, PortRange};
+use remora_core::routes::{Pattern, PatternError};
 
 /// One shell glob.
 pub struct GlobKind;
@@ -55,8 +56,8 @@ impl Kind for MatcherKind {
 pub struct RouteRule {
     /// The services it is for; all if none.
     pub service: Option<Glob>,
-    /// The template: literal segments, `{name}` for one segment, `{name...}` for the rest.
-    pub pattern: String,
+    /// The template.
+    pub pattern: Pattern,
 }
 
 /// One rule of `http.routes`.
@@ -253,12 +254,9 @@ fn port_range(node: &Node) -> Result<PortRange, ValueError> {
     PortRange::parse(text).ok_or_else(|| ValueError::impossible(node, text, "not a port"))
 }
 
-fn route(node: &Node) -> Result<String, ValueError> {
+fn route(node: &Node) -> Result<Pattern, ValueError> {
     let text = text(node)?;
-    if !text.starts_with('/') {
-        return Err(ValueError::impossible(node, text, "does not start with /"));
-    }
-    Ok(text.to_owned())
+    text.parse().map_err(|error: PatternError| ValueError::impossible(node, text, error.to_string()))
 }
 
 fn severity(node: &Node) -> Result<LogSeverity, ValueError> {

@@ -115,6 +115,7 @@ fn bad_files_are_refused_with_place_key_and_what_is_allowed() {
         ("selection:\n  exclude:\n    - service: \"[a\"\n", &["c.yaml:3:16: ", "\"[a\""]),
         ("selection:\n  exclude: nginx\n", &["c.yaml:2:12: ", "a string is of the wrong type"]),
         ("http:\n  routes:\n    - users/{id}\n", &["c.yaml:3:7: ", "does not start with /"]),
+        ("http:\n  routes:\n    - /a/{b...}/c\n", &["c.yaml:3:7: ", "stands before the end"]),
         ("http:\n  routes:\n    - service: x\n", &["c.yaml:3:7: ", "field pattern is missing"]),
         ("logs:\n  redaction:\n    rules:\n      - \"(\"\n", &["c.yaml:4:9: ", "logs.redaction.rules", "unclosed group"]),
         ("logs:\n  exclude:\n    - severity: loud\n", &["c.yaml:3:17: ", "\"loud\""]),

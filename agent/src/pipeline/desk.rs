@@ -7,6 +7,7 @@ use super::clock::Reading;
 use super::identity::{Identity, identify, nobody, process};
 use super::metrics::Collection;
 use super::peers::{self, Peers};
+use super::routes::{RouteSettings, Routes};
 use super::spans::{Flush, Sheets, SpanBuffer};
 use super::translate;
 use crate::aggregate::tcp::{self, Listening};
@@ -19,7 +20,7 @@ use crate::trace::span::{self, Peer, SpanData, UnixOffset};
 use crate::trace::{SpanContext, Tracer};
 use crate::view::{self, Call, Listing, RequestRow, UnixNanos, View};
 use remora_core::flow::{Amount, Loss, Sink};
-use remora_core::model::{ConnId, ConnInfo, Exchange, ExchangeId, Mono, Pid, Task, semconv};
+use remora_core::model::{ConnId, ConnInfo, Exchange, ExchangeId, Mono, Pid, Role, Task, semconv};
 use remora_core::proto::NameCache;
 use remora_ebpf::wire::{self, Policy};
 use remora_otlp::{EncodedBatch, Metrics};
@@ -60,6 +61,8 @@ pub struct DeskSettings {
     pub counters: Arc<Counters>,
     /// What the user wants observed.
     pub selection: Selection,
+    /// Routes of HTTP.
+    pub routes: RouteSettings,
     /// Spans in a batch.
     pub batch: usize,
     /// Longest time that a span waits for its batch.
@@ -105,6 +108,7 @@ pub struct Desk {
     view: View,
     counters: Arc<Counters>,
     selection: Selection,
+    routes: Routes,
     peers: Peers,
     spans: SpanBuffer,
     waiting: VecDeque<Waiting>,
@@ -126,7 +130,7 @@ impl Desk {
     /// An empty desk.
     #[must_use]
     pub fn new(settings: DeskSettings, clock: Reading) -> Self {
-        let DeskSettings { entities, host, tracer, aggregate, temporality, view, counters, selection, batch, delay } = settings;
+        let DeskSettings { entities, host, tracer, aggregate, temporality, view, counters, selection, routes, batch, delay } = settings;
         Self {
             nobody: nobody(&host),
             entities,
@@ -137,6 +141,7 @@ impl Desk {
             view,
             counters,
             selection,
+            routes: Routes::new(routes),
             peers: Peers::default(),
             spans: SpanBuffer::new(batch, delay),
             waiting: VecDeque::new(),
@@ -399,6 +404,8 @@ impl Desk {
         let server = conn.dialed.unwrap_or(conn.remote).ip();
         let host = self.names.name(entity.id, server, exchange.request.first).unwrap_or_default();
         let peer = Peer { host, ..peer_of(other.as_deref()) };
+        let serving = if exchange.role == Some(Role::Server) { &entity.service.name } else { peer.service };
+        self.routes.name(&mut exchange, entity.id, serving);
         span::complete(&mut exchange, conn, &peer);
         self.counters.count(Event::Exchanges, 1);
         let exported = context.kept.then_some((context.trace, context.span));

@@ -19,9 +19,11 @@ mod metrics;
 mod peers;
 pub mod replay;
 pub mod report;
+mod routes;
 mod spans;
 mod translate;
 
 pub use clock::Reading;
 pub use desk::{Desk, DeskSettings};
+pub use routes::RouteSettings;
 pub use spans::Outlet;

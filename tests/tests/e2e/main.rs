@@ -5,6 +5,7 @@ mod agent;
 mod connections;
 mod containers;
 mod http;
+mod logs;
 mod messages;
 mod networks;
 mod parents;

@@ -203,10 +203,16 @@ fn segment(ctx: &SkBuffContext, state: &mut State, sk: *mut bpf_sock, headers: &
     if totals_due(state) {
         totals(state, sk, KIND_TOTALS, 0);
     }
-    if state.mode == DECIDED && state.egress.is_nothing() && state.ingress.is_nothing() {
+    if ignored(state) {
         return;
     }
     copy(ctx, state, sk, headers, direction, order, ends);
+}
+
+/// Whether user space wants nothing of a connection.
+#[inline(always)]
+fn ignored(state: &State) -> bool {
+    state.mode == DECIDED && state.egress.is_nothing() && state.ingress.is_nothing()
 }
 
 /// Places a segment among those before it.
@@ -247,6 +253,9 @@ fn copy(ctx: &SkBuffContext, state: &mut State, sk: *mut bpf_sock, headers: &Hea
     // A long first burst must not keep an undecided connection from its decision.
     if burst || state.mode == UNCLASSIFIED {
         take_policy(state);
+        if ignored(state) {
+            return;
+        }
     }
     if state.mode == UNCLASSIFIED {
         state.first_segments += 1;

@@ -101,8 +101,14 @@ pub enum LoadError {
     Missing(&'static str),
 }
 
-/// The whole chain of an error in one line, without a verifier log.
-fn reason(error: &dyn std::error::Error) -> String {
+/// The whole chain of an error in one line; of a verifier's log, what it ended with.
+fn reason(error: &(dyn std::error::Error + 'static)) -> String {
+    if let Some(ProgramError::LoadError { io_error, verifier_log }) = error.downcast_ref() {
+        return match refusal(&verifier_log.to_string()) {
+            Some(refusal) => format!("{refusal} ({io_error})"),
+            None => format!("the kernel refuses the program: {io_error}"),
+        };
+    }
     let mut text = error.to_string().lines().next().unwrap_or_default().to_owned();
     let mut next = error.source();
     while let Some(source) = next {
@@ -114,6 +120,12 @@ fn reason(error: &dyn std::error::Error) -> String {
         next = source.source();
     }
     text
+}
+
+/// The line of a verifier's log that says why it stopped: the last but for its statistics.
+fn refusal(log: &str) -> Option<&str> {
+    const STATISTICS: [&str; 3] = ["processed ", "verification time ", "stack depth "];
+    log.lines().map(str::trim).rfind(|line| !line.is_empty() && !STATISTICS.iter().any(|start| line.starts_with(start)))
 }
 
 /// Loads and attaches all that this kernel lets. Nothing stays attached when the result is dropped or the process dies:
@@ -137,12 +149,13 @@ pub fn load(options: &LoadOptions) -> Result<(Captured, Hooks), LoadError> {
     optional("life", "handshakes, failed connects, closes and listeners", sock_ops(&mut ebpf, &root));
     optional("connect4", "who dials which IPv4 address, before NAT", sock_addr(&mut ebpf, "connect4", &root));
     optional("connect6", "who dials which IPv6 address, before NAT", sock_addr(&mut ebpf, "connect6", &root));
-    if options.reading_thread {
-        optional("tcp_rcv_space_adjust", "which thread reads a request", reads(&mut ebpf));
-    } else {
-        let state = HookState::Off("switched off by capture.reading_thread".into());
-        hooks.push(Hook { name: "tcp_rcv_space_adjust", gives: "which thread reads a request", state });
-    }
+    let state = match options.reading_thread.then(|| reads(&mut ebpf)) {
+        None => HookState::Off("switched off by capture.reading_thread".into()),
+        Some(Ok(())) => HookState::Attached,
+        // Socket storage in tracing programs came with 5.11.
+        Some(Err(error)) => HookState::Off(format!("needs Linux 5.11 with BTF: {}", reason(&error))),
+    };
+    hooks.push(Hook { name: "tcp_rcv_space_adjust", gives: "which thread reads a request", state });
     let captured = Captured::new(ebpf).map_err(LoadError::Missing)?;
     Ok((captured, Hooks { hooks, root: place, sender }))
 }
@@ -207,4 +220,23 @@ fn reads(ebpf: &mut Ebpf) -> Result<(), ProgramError> {
     let program: &mut BtfTracePoint = optional_program(ebpf, "tcp_rcv_space_adjust")?;
     program.load("tcp_rcv_space_adjust", &btf)?;
     program.attach().map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_is_the_last_line_of_the_log_that_is_not_statistics() {
+        let old = "arg#0 type is not a struct\nUnrecognized arg#0 type PTR\n; let Some(state) = find(sk) else { return 0 };\n\
+                   7: (85) call bpf_sk_storage_get#107\nunknown func bpf_sk_storage_get#107\n\
+                   processed 8 insns (limit 1000000) max_states_per_insn 0 total_states 0 peak_states 0 mark_read 0\n";
+        assert_eq!(refusal(old), Some("unknown func bpf_sk_storage_get#107"));
+        assert_eq!(
+            refusal("R2 min value is negative\nverification time 88 usec\nstack depth 8+0\nprocessed 9 insns\n\n"),
+            Some("R2 min value is negative")
+        );
+        assert_eq!(refusal("processed 9 insns\n"), None);
+        assert_eq!(refusal(""), None);
+    }
 }

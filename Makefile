@@ -1,6 +1,6 @@
 # Each target is one script in scripts/; `make run` and `make test` set up all that they need.
 .DEFAULT_GOAL := help
-.PHONY: help run build test bench lint fuzz setup clean
+.PHONY: help run build test bench kernels lint fuzz setup clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1	\2/p' $(MAKEFILE_LIST)
@@ -16,6 +16,9 @@ build: ## build the agent: target/release/remora
 
 bench: ## measure against the budgets
 	@scripts/bench $(ARGS)
+
+kernels: ## try the BPF programs on other kernels in QEMU; ARGS="bullseye host" for some
+	@scripts/kernels $(ARGS)
 
 lint: ## format, clippy, documentation, unused dependencies
 	@scripts/lint

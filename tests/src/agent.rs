@@ -50,8 +50,8 @@ impl Agent {
     /// The program was not built.
     #[must_use]
     pub fn command() -> Command {
-        let program = env::var_os("REMORA_BIN").map_or_else(|| profile_dir().join("remora"), PathBuf::from);
-        assert!(program.is_file(), "no agent at {}: build it first (cargo build --bin remora), or set REMORA_BIN", program.display());
+        let program = env::var_os("AGENT_UNDER_TEST").map_or_else(|| profile_dir().join("remora"), PathBuf::from);
+        assert!(program.is_file(), "no agent at {}: build it first (cargo build --bin remora), or set AGENT_UNDER_TEST", program.display());
         Command::new(program)
     }
 

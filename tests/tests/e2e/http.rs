@@ -30,9 +30,11 @@ mod root {
         assert!(alone.is_empty(), "{alone:#?}");
         let statuses: Vec<Value> = calls.iter().map(|call| call.server.attribute("http.response.status_code")).collect();
         assert_eq!(statuses, [200, 404, 500], "in the order of their starts");
-        for Call { client, server } in &calls {
+        // A path that the server does not know is no route.
+        let names = ["GET /shop/cart", "GET", "GET /broken"];
+        for (Call { client, server }, name) in calls.iter().zip(names) {
             assert_eq!((client.service(), server.service()), ("curl", "nginx"));
-            assert_eq!((client.text("name"), server.text("name")), ("GET", "GET"));
+            assert_eq!((client.text("name"), server.text("name")), (name, name));
             assert_eq!(client.text("parentSpanId"), "", "curl serves nobody");
             assert_eq!((client.text("traceId").len(), client.text("spanId").len()), (32, 16));
             assert!(client.nanos("startTimeUnixNano") <= server.nanos("startTimeUnixNano"));
@@ -52,14 +54,14 @@ mod root {
             "http.request.method": "GET", "http.request.body.size": 0, "http.response.status_code": 200, "http.response.body.size": 6,
             "server.address": "127.0.0.1", "server.port": port, "network.peer.address": "127.0.0.1",
             "network.protocol.version": "1.1", "url.full": format!("{}?{query}", nginx.url("/shop/cart")),
-            "service.peer.name": "nginx",
+            "service.peer.name": "nginx", "url.template": "/shop/cart",
         });
         assert_eq!(stable(client), expected);
         let expected = json!({
             "http.request.method": "GET", "http.request.body.size": 0, "http.response.status_code": 200, "http.response.body.size": 6,
             "server.address": "127.0.0.1", "server.port": port, "network.peer.address": "127.0.0.1",
             "client.address": "127.0.0.1", "network.protocol.version": "1.1", "url.path": "/shop/cart",
-            "url.query": query, "url.scheme": "http", "service.peer.name": "curl",
+            "url.query": query, "url.scheme": "http", "service.peer.name": "curl", "http.route": "/shop/cart",
         });
         assert_eq!(stable(server), expected);
         assert_eq!(client.attribute("network.peer.port"), port);

@@ -2,7 +2,7 @@
 //! Must never mix two sources' lines, and never let a sample or a limit change a count.
 //!
 //! A [`Pipeline`] holds what all sources of a node share: settings, redaction, the memory budget. A [`Source`] is one
-//! stream of one container or file; a [`PatternTable`](crate::table::PatternTable) belongs to a workload, so that
+//! stream of one container or file; a [`PatternTable`] belongs to a workload, so that
 //! its stdout and stderr, and its restarts, share what was learned.
 
 use crate::exception;

@@ -1,7 +1,7 @@
 //! The workers behind [`Entities`]: they read `/proc`, ask engines, and publish who is who.
 //!
 //! One task owns all state and never waits for I/O; what may block runs beside it with a time limit and comes back as a
-//! [`Message`]. So a stuck process, a dead socket or a slow engine delays only the identity that needs it.
+//! `Message`. So a stuck process, a dead socket or a slow engine delays only the identity that needs it.
 
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};

@@ -1,6 +1,6 @@
 //! Where everything meets: capture in, telemetry out.
 //!
-//! One plain thread ([`capture`]) drains the ring buffer and drives flow, tracing and aggregation; [`desk`] gives every
+//! One plain thread ([`capture`]) drains the ring buffer and drives flow, tracing and aggregation; `desk` gives every
 //! finished exchange its owner and hands it on as span, metric and row of the live view. Nothing here waits for a
 //! network, a file or a container runtime, and nothing that was accepted is dropped without being counted.
 

@@ -1,6 +1,6 @@
 //! Routes: from the endless paths of a service to the few templates that span names and metrics may carry.
 //!
-//! In this order: the user's [`Pattern`]s; what a segment tells by itself ([`segment`]: numbers, UUIDs, hashes, dates,
+//! In this order: the user's [`Pattern`]s; what a segment tells by itself (`segment`: numbers, UUIDs, hashes, dates,
 //! addresses become `{id}` at once); what the paths of the service tell together ([`Learner`]: a position with a long
 //! tail of values becomes `{name}`). No route is ever made of an id, and a service never has more routes than its limit.
 

@@ -5,7 +5,7 @@
 //! item that was submitted ends as sent, rejected by the receiver, or dropped for a named reason.
 //! Rules are those of the OTLP specification 1.11.
 //!
-//! [`config`] reads the `OTEL_EXPORTER_OTLP_*` variables · `body` compresses and frames once a
+//! `config` reads the `OTEL_EXPORTER_OTLP_*` variables · `body` compresses and frames once a
 //! batch · `transport` is the HTTP client below both protocols · `grpc` and `http_protobuf` build
 //! requests and read answers · `retry` decides · `account` bounds and counts · `exporter` runs it.
 

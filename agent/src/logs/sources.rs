@@ -9,7 +9,7 @@ use super::intake::{Intake, Origin, TableId};
 use super::journal::{self, Journal};
 use super::kmsg::Kmsg;
 use super::owner::Owners;
-use super::position::State;
+use super::position::{FilePosition, LANES, State};
 use super::store::Checkpoint;
 use crate::entity::host::Host;
 use crate::entity::table::{Entities, Entity};
@@ -250,9 +250,12 @@ impl Sources {
         }
         let Found { path, shown, format, entity, workload } = found;
         let name = path.display().to_string();
-        let followed = match self.parked.files.remove(&name) {
+        let sent = self.sent.files.remove(&name);
+        // An agent that was killed before its first batch was taken has sent something and done nothing.
+        let done = self.parked.files.remove(&name).or_else(|| sent.as_deref().map(undone));
+        let followed = match done {
             Some(done) => {
-                let sent = self.sent.files.remove(&name).unwrap_or_default();
+                let sent = sent.unwrap_or_default();
                 Followed::resume(path.clone(), format, &done, &sent, intake)
             }
             None => Followed::begin(path.clone(), format, self.begin(&path), wall),
@@ -318,4 +321,9 @@ impl Sources {
             self.parked.files.retain(|path, _| std::path::Path::new(path).exists());
         }
     }
+}
+
+/// The same files with nothing done.
+fn undone(sent: &[FilePosition]) -> Vec<FilePosition> {
+    sent.iter().map(|position| FilePosition { done: [0; LANES], ..*position }).collect()
 }

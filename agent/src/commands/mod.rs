@@ -24,12 +24,6 @@ pub enum CommandError {
     /// The configuration is wrong; nothing was started.
     #[error("configuration: {0}")]
     Config(#[from] ConfigError),
-    /// This build has not the command.
-    #[error("{command} is not available in this build")]
-    NotAvailable {
-        /// The command.
-        command: &'static str,
-    },
     /// Standard input or output failed.
     #[error("cannot {doing}: {source}")]
     Io {

@@ -119,7 +119,6 @@ pub struct Desk {
     names: NameCache<EntityId>,
     listeners: FxHashMap<SocketAddr, Listener>,
     ended: VecDeque<Ended>,
-    services: FxHashMap<EntityId, Arc<str>>,
     clock: Reading,
     now: Mono,
     name: String,
@@ -151,7 +150,6 @@ impl Desk {
             names: NameCache::new(NAMES, NAME_FLOOR),
             listeners: FxHashMap::default(),
             ended: VecDeque::new(),
-            services: FxHashMap::default(),
             now: clock.mono,
             clock,
             name: String::new(),
@@ -445,7 +443,7 @@ impl Desk {
         verdict == Verdict::Yes
     }
 
-    fn show(&mut self, conn: &ConnInfo, exchange: &Exchange, data: &SpanData<'_>, entity: &Entity, other: Option<&Entity>) {
+    fn show(&self, conn: &ConnInfo, exchange: &Exchange, data: &SpanData<'_>, entity: &Entity, other: Option<&Entity>) {
         let duration = Duration::from_nanos(data.end_unix_nano - data.start_unix_nano);
         let outcome = if exchange.error.is_some() { view::Outcome::Failed } else { view::Outcome::Ok };
         let now = UnixNanos(self.clock.unix(self.now));
@@ -453,7 +451,6 @@ impl Desk {
         if self.view.count(&call) != Listing::List {
             return;
         }
-        let service = Arc::clone(self.services.entry(entity.id).or_insert_with(|| entity.service.name.as_str().into()));
         let status = [
             semconv::HTTP_RESPONSE_STATUS_CODE,
             semconv::DB_RESPONSE_STATUS_CODE,
@@ -466,7 +463,7 @@ impl Desk {
         self.view.request(RequestRow {
             time: UnixNanos(data.start_unix_nano),
             duration,
-            service,
+            service: entity.service.name.as_str().into(),
             instance: entity.container_name().map(Into::into),
             kind: data.kind,
             protocol: exchange.protocol,

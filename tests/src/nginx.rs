@@ -28,6 +28,18 @@ impl Nginx {
         Some(nginx)
     }
 
+    /// Starts an nginx that accepts a connection with its first request (`TCP_DEFER_ACCEPT`), as Apache does by default.
+    ///
+    /// # Panics
+    /// As [`Nginx::start`].
+    #[must_use]
+    pub fn start_deferred() -> Option<Self> {
+        let port = free_port();
+        let mut nginx = Self::start_in(&[], &[format!("127.0.0.1:{port} deferred"), format!("[::1]:{port} deferred")], port)?;
+        nginx.process.wait_for_port(port);
+        Some(nginx)
+    }
+
     /// Starts nginx by way of another program (`ip netns exec …`), on the addresses given.
     ///
     /// # Panics

@@ -172,8 +172,12 @@ fn ended(ctx: &SockOpsContext, old_state: u8) {
         return;
     }
     let Some(state) = find(sk) else { return };
-    if state.known == 0 || state.mode == SILENT {
+    if state.known == 0 {
         return;
+    }
+    if state.mode == SILENT {
+        // Its addresses may belong to others next.
+        return totals(state, sk, KIND_CLOSE, old_state);
     }
     announce(state, state.cgroup);
     if aborted(state, old_state) {
@@ -228,6 +232,10 @@ fn listening(ctx: &SockOpsContext, ended: u8) {
 pub(crate) fn tcp_rcv_space_adjust(ctx: BtfTracePointContext) -> i32 {
     let sk: *mut bpf_sock = ctx.arg(0);
     let Some(state) = find(sk) else { return 0 };
+    // Only requests have a serving thread, and a client that dialled is known.
+    if state.role == ROLE_CLIENT && state.tgid != 0 {
+        return 0;
+    }
     // Once per burst, and only where somebody looks at what was received.
     if state.read_reported != 0 || state.last != 2 || state.mode == SILENT || (state.mode != UNCLASSIFIED && state.ingress.is_nothing()) {
         return 0;

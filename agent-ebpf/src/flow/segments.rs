@@ -1,12 +1,13 @@
 //! `egress` and `ingress`: counts what passes a socket and copies as much of it as its policy says.
 
 use crate::sockets::{
-    self, DECIDED, SILENT, State, TASK, UNCLASSIFIED, announce, constant, count, find_or_make, take_policy, totals, totals_due,
+    self, ANNOUNCED_CGROUP, DECIDED, SILENT, State, TASK, UNCLASSIFIED, announce, constant, count, find_or_make, take_policy, totals,
+    totals_due,
 };
 use aya_ebpf::{
     EbpfContext,
     bindings::{__sk_buff, BPF_RB_NO_WAKEUP, bpf_sock},
-    helpers::{bpf_get_socket_cookie, bpf_ktime_get_ns, bpf_sk_fullsock, bpf_skb_cgroup_id, bpf_skb_load_bytes, bpf_tcp_sock},
+    helpers::{bpf_get_socket_cookie, bpf_ktime_get_ns, bpf_skb_cgroup_id, bpf_skb_load_bytes, bpf_tcp_sock},
     macros::cgroup_skb,
     programs::SkBuffContext,
 };
@@ -17,15 +18,18 @@ use remora_ebpf::{
         task::{self, Task},
     },
     wire::{
-        Amount, Counter, Datagram, EGRESS, FIRST_REQUEST_BYTES, FIRST_RESPONSE_BYTES, FIRST_SEGMENTS, INGRESS, IPPROTO_TCP, IPPROTO_UDP,
-        KIND_DATAGRAM, KIND_SEGMENT, KIND_TOTALS, LARGEST, ORDER_AHEAD, ORDER_NEXT, ORDER_OLD, ROLE_CLIENT, ROLE_SERVER, Segment, TAIL,
-        TCP_FIN, TCP_PSH, TCP_RST, TCP_SYN, UNDECIDED_BYTES, UNDECIDED_SEGMENTS,
+        Amount, Counter, Datagram, EGRESS, Early, FIRST_REQUEST_BYTES, FIRST_RESPONSE_BYTES, FIRST_SEGMENTS, INGRESS, IPPROTO_TCP,
+        IPPROTO_UDP, KIND_DATAGRAM, KIND_EARLY, KIND_SEGMENT, KIND_TOTALS, LARGEST, ORDER_AHEAD, ORDER_NEXT, ORDER_OLD, Open, ROLE_CLIENT,
+        ROLE_SERVER, Segment, TAIL, TCP_FIN, TCP_PSH, TCP_RST, TCP_SYN, UNDECIDED_BYTES, UNDECIDED_SEGMENTS,
     },
 };
 
 /// UDP port that is captured besides TCP; 0 for none.
 #[unsafe(no_mangle)]
 static UDP_PORT: u32 = 53;
+
+/// Most bytes that are copied of a segment that comes to a listener (a power of two).
+const EARLY: u32 = 16 * 1024;
 
 /// `bpf_sock.state` of a listener (`include/net/tcp_states.h`).
 const TCP_LISTEN: u32 = 10;
@@ -58,22 +62,18 @@ fn pass(ctx: &SkBuffContext, direction: u8) {
         }
     }
     let skb = ctx.as_ptr() as *const __sk_buff;
-    // SAFETY: the context is the verifier's; `sk` is null or a socket, and `bpf_sk_fullsock` gives null or a full one.
-    let sk = unsafe {
-        let sk = (*skb).__bindgen_anon_2.sk;
-        if sk.is_null() {
-            return;
-        }
-        bpf_sk_fullsock(sk)
-    };
+    // SAFETY: the context is the verifier's. The hook runs for full sockets only (`__cgroup_bpf_run_filter_skb`), so that
+    // this one needs no `bpf_sk_fullsock`: each helper call saved is 1 % of an exchange.
+    let sk = unsafe { (*skb).__bindgen_anon_2.sk };
     if sk.is_null() {
         return;
     }
     // SAFETY: `sk` was just checked.
     if headers.transport == IPPROTO_TCP && unsafe { (*sk).state } == TCP_LISTEN {
-        // Data on the third segment of a handshake passes the listener's filter: there is no child socket yet.
-        if headers.payload > 0 {
-            count(Counter::OnListener, 1);
+        // Data on the third segment of a handshake passes the listener's filter: there is no child socket yet. With
+        // TCP_DEFER_ACCEPT that is every connection's first request.
+        if headers.payload > 0 && direction == INGRESS {
+            early(ctx, &headers);
         }
         return;
     }
@@ -100,10 +100,9 @@ fn addresses(ctx: &SkBuffContext, state: &mut State, sk: *mut bpf_sock, headers:
     }
     (state.local_port, state.remote_port) =
         if direction == EGRESS { (headers.source, headers.destination) } else { (headers.destination, headers.source) };
-    let skb = ctx.as_ptr() as *const __sk_buff;
-    // SAFETY: fields of the context and of a full socket, which the verifier lets read.
-    unsafe {
-        if headers.transport == IPPROTO_TCP {
+    if headers.transport == IPPROTO_TCP {
+        // SAFETY: fields of a full socket, which the verifier lets read.
+        unsafe {
             if (*sk).family == AF_INET {
                 state.local = sockets::mapped((*sk).src_ip4);
                 state.remote = sockets::mapped((*sk).dst_ip4);
@@ -111,25 +110,35 @@ fn addresses(ctx: &SkBuffContext, state: &mut State, sk: *mut bpf_sock, headers:
                 state.local = sockets::wide((*sk).src_ip6);
                 state.remote = sockets::wide((*sk).dst_ip6);
             }
-            return;
         }
-        // A UDP socket need not be connected: its packets say whom it talks to.
-        let (source, destination) = if (*skb).protocol == u32::from(0x0800u16.to_be()) {
+        return;
+    }
+    // A UDP socket need not be connected: its packets say whom it talks to.
+    if let Some((source, destination)) = packet_ends(ctx) {
+        (state.local, state.remote) = if direction == EGRESS { (source, destination) } else { (destination, source) };
+    }
+}
+
+/// Source and destination of a packet.
+#[inline(always)]
+fn packet_ends(ctx: &SkBuffContext) -> Option<([u8; 16], [u8; 16])> {
+    let skb = ctx.as_ptr() as *const __sk_buff;
+    // SAFETY: a field of the verifier's context; the helper fills what it was given, or says that it did not.
+    unsafe {
+        if (*skb).protocol == u32::from(0x0800u16.to_be()) {
             let mut pair = MaybeUninit::<[u32; 2]>::uninit();
             if bpf_skb_load_bytes(ctx.as_ptr(), 12, pair.as_mut_ptr().cast(), 8) != 0 {
-                return;
+                return None;
             }
             let [source, destination] = pair.assume_init();
-            (sockets::mapped(source), sockets::mapped(destination))
-        } else {
-            let mut pair = MaybeUninit::<[[u8; 16]; 2]>::uninit();
-            if bpf_skb_load_bytes(ctx.as_ptr(), 8, pair.as_mut_ptr().cast(), 32) != 0 {
-                return;
-            }
-            let [source, destination] = pair.assume_init();
-            (source, destination)
-        };
-        (state.local, state.remote) = if direction == EGRESS { (source, destination) } else { (destination, source) };
+            return Some((sockets::mapped(source), sockets::mapped(destination)));
+        }
+        let mut pair = MaybeUninit::<[[u8; 16]; 2]>::uninit();
+        if bpf_skb_load_bytes(ctx.as_ptr(), 8, pair.as_mut_ptr().cast(), 32) != 0 {
+            return None;
+        }
+        let [source, destination] = pair.assume_init();
+        Some((source, destination))
     }
 }
 
@@ -147,6 +156,43 @@ fn datagram(ctx: &SkBuffContext, state: &mut State, headers: &Headers, direction
     } else {
         emit_datagram::<4096>(ctx, state, headers, direction, task)
     }
+}
+
+#[repr(C)]
+struct SizedEarly {
+    head: Early,
+    data: [u8; EARLY as usize],
+}
+
+/// Hands on what came to a listener, with the ends of the connection that it opens.
+#[inline(always)]
+fn early(ctx: &SkBuffContext, headers: &Headers) {
+    let Some((source, destination)) = packet_ends(ctx) else { return count(Counter::OnListener, 1) };
+    let Some(mut entry) = sockets::EVENTS.reserve::<SizedEarly>(0) else {
+        count(Counter::OnListener, 1);
+        return count(Counter::RingFull, 1);
+    };
+    let record = entry.as_mut_ptr();
+    // SAFETY: the reservation is exclusively ours and as large as the record; the mask bounds the copy by `EARLY`.
+    unsafe {
+        let open = core::ptr::addr_of_mut!((*record).head.open);
+        core::ptr::write_bytes(open.cast::<u64>(), 0, size_of::<Open>() / 8);
+        (*open).kind = KIND_EARLY;
+        (*open).transport = IPPROTO_TCP;
+        (*open).role = ROLE_SERVER;
+        (*open).time = bpf_ktime_get_ns();
+        (*open).local = destination;
+        (*open).remote = source;
+        (*open).local_port = headers.destination;
+        (*open).remote_port = headers.source;
+        (*record).head.seq = headers.seq;
+        (*record).head.ack = headers.ack;
+        (*record).head.len = headers.payload;
+        let bytes = (core::hint::black_box(headers.payload.min(EARLY).wrapping_sub(1)) & (EARLY - 1)) + 1;
+        let copied = bpf_skb_load_bytes(ctx.as_ptr(), headers.payload_at, (*record).data.as_mut_ptr().cast(), bytes) == 0;
+        (*record).head.captured = if copied { bytes } else { 0 };
+    }
+    entry.submit(BPF_RB_NO_WAKEUP as u64);
 }
 
 #[repr(C)]
@@ -176,7 +222,6 @@ fn emit_datagram<const N: usize>(ctx: &SkBuffContext, state: &State, headers: &H
         (*record).head.captured = if copied { bytes } else { 0 };
     }
     entry.submit(BPF_RB_NO_WAKEUP as u64);
-    count(Counter::Segments, 1);
 }
 
 #[inline(always)]
@@ -269,8 +314,12 @@ fn copy(ctx: &SkBuffContext, state: &mut State, sk: *mut bpf_sock, headers: &Hea
     if state.tgid == 0 {
         state.tgid = task.tgid;
     }
-    // SAFETY: the context is the verifier's.
-    announce(state, unsafe { bpf_skb_cgroup_id(ctx.as_ptr().cast()) });
+    if state.announced & ANNOUNCED_CGROUP == 0 {
+        // SAFETY: the context is the verifier's.
+        announce(state, unsafe { bpf_skb_cgroup_id(ctx.as_ptr().cast()) });
+        // A socket's cgroup is that of its maker for good: asked once.
+        state.announced |= ANNOUNCED_CGROUP;
+    }
     let take = amount.take(state.burst_taken, headers.payload).min(LARGEST);
     state.burst_taken = state.burst_taken.saturating_add(take);
     let rest = headers.payload - take;
@@ -384,8 +433,6 @@ fn emit<const N: usize>(ctx: &SkBuffContext, head: &Head<'_>, piece: &Piece) {
             }
         }
         (*record).head.captured = captured;
-        count(Counter::Copied, u64::from(captured));
     }
     entry.submit(BPF_RB_NO_WAKEUP as u64);
-    count(Counter::Segments, 1);
 }

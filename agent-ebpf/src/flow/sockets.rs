@@ -40,40 +40,30 @@ pub(crate) const ANNOUNCED: u8 = 1;
 /// `announced`: one with the socket's cgroup was sent.
 pub(crate) const ANNOUNCED_CGROUP: u8 = 2;
 
-/// State of one socket. Zero is its initial value.
+/// State of one socket. Zero is its initial value. What every segment needs comes first: the kernel puts eight bytes of its
+/// own before it, and the first 56 share their cache line (`struct bpf_local_storage_elem`).
 #[repr(C)]
 pub(crate) struct State {
-    pub(crate) cookie: u64,
-    pub(crate) opened: u64,
-    pub(crate) established: u64,
-    pub(crate) last_totals: u64,
-    /// Cgroup of the task that dialled; 0 where nobody did.
-    pub(crate) cgroup: u64,
-    pub(crate) bytes: [u64; 2],
-    pub(crate) segments: [u32; 2],
-    pub(crate) next: [u32; 2],
-    pub(crate) retransmits: u32,
-    pub(crate) burst_taken: u32,
-    pub(crate) policy_generation: u32,
-    pub(crate) first_segments: u32,
-    pub(crate) egress: Amount,
-    pub(crate) ingress: Amount,
-    pub(crate) tgid: u32,
-    pub(crate) local: [u8; 16],
-    pub(crate) remote: [u8; 16],
-    pub(crate) dialed: [u8; 16],
-    pub(crate) comm: [u8; 16],
-    pub(crate) local_port: u16,
-    pub(crate) remote_port: u16,
-    pub(crate) dialed_port: u16,
+    pub(crate) mode: u8,
+    /// Direction of the last payload, plus 1; 0 before the first.
+    pub(crate) last: u8,
+    /// Flags seen in each direction.
     pub(crate) flags: [u8; 2],
     /// Whether a direction's `next` is set.
     pub(crate) seen: [u8; 2],
     /// Whether bytes of a direction went missing and may still come.
     pub(crate) gap: [u8; 2],
-    /// Direction of the last payload, plus 1; 0 before the first.
-    pub(crate) last: u8,
-    pub(crate) mode: u8,
+    pub(crate) next: [u32; 2],
+    pub(crate) egress: Amount,
+    pub(crate) ingress: Amount,
+    pub(crate) bytes: [u64; 2],
+    pub(crate) segments: [u32; 2],
+    pub(crate) last_totals: u64,
+    pub(crate) cookie: u64,
+    pub(crate) burst_taken: u32,
+    pub(crate) policy_generation: u32,
+    pub(crate) first_segments: u32,
+    pub(crate) tgid: u32,
     pub(crate) role: u8,
     pub(crate) transport: u8,
     pub(crate) announced: u8,
@@ -82,6 +72,18 @@ pub(crate) struct State {
     /// Whether the state was set up.
     pub(crate) known: u8,
     pub(crate) midway: u8,
+    pub(crate) local_port: u16,
+    pub(crate) remote_port: u16,
+    pub(crate) dialed_port: u16,
+    pub(crate) retransmits: u32,
+    pub(crate) opened: u64,
+    pub(crate) established: u64,
+    /// Cgroup of the task that dialled; 0 where nobody did.
+    pub(crate) cgroup: u64,
+    pub(crate) local: [u8; 16],
+    pub(crate) remote: [u8; 16],
+    pub(crate) dialed: [u8; 16],
+    pub(crate) comm: [u8; 16],
 }
 
 #[btf_map]
@@ -193,9 +195,6 @@ pub(crate) fn write_open(open: *mut Open, state: &State, kind: u8, cgroup: u64) 
 /// Sends the counters of a socket. `old_state` is 0 while the connection goes on.
 #[inline(always)]
 pub(crate) fn totals(state: &mut State, sk: *mut bpf_sock, kind: u8, old_state: u8) {
-    if state.mode == SILENT {
-        return;
-    }
     // SAFETY: `sk` is a full socket; the helper gives null or its TCP part.
     let srtt_us = unsafe { bpf_tcp_sock(sk).as_ref().map_or(0, |tcp| tcp.srtt_us >> 3) };
     let Some(mut entry) = EVENTS.reserve::<Totals>(0) else {

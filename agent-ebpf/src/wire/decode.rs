@@ -1,7 +1,8 @@
 //! Bytes of the ring buffer to records. Total: whatever the bytes are, the answer is a record or a reason.
 
 use super::{
-    Datagram, KIND_CLOSE, KIND_DATAGRAM, KIND_LISTEN, KIND_OPEN, KIND_READ, KIND_SEGMENT, KIND_TOTALS, Listen, Open, Read, Segment, Totals,
+    Datagram, Early, KIND_CLOSE, KIND_DATAGRAM, KIND_EARLY, KIND_LISTEN, KIND_OPEN, KIND_READ, KIND_SEGMENT, KIND_TOTALS, Listen, Open,
+    Read, Segment, Totals,
 };
 use zerocopy::FromBytes;
 
@@ -12,6 +13,8 @@ pub enum Record<'a> {
     Segment(Segment, &'a [u8]),
     /// A datagram and its captured bytes.
     Datagram(Datagram, &'a [u8]),
+    /// Bytes that came before their connection's socket.
+    Early(Early, &'a [u8]),
     /// A connection.
     Open(Open),
     /// Counters of a connection that goes on.
@@ -59,6 +62,10 @@ pub fn decode(bytes: &[u8]) -> Result<Record<'_>, Malformed> {
         KIND_DATAGRAM => {
             let (head, rest) = Datagram::read_from_prefix(bytes).map_err(|_| short)?;
             data(rest, head.captured).map(|n| Record::Datagram(head, &rest[..n]))
+        }
+        KIND_EARLY => {
+            let (head, rest) = Early::read_from_prefix(bytes).map_err(|_| short)?;
+            data(rest, head.captured).map(|n| Record::Early(head, &rest[..n]))
         }
         KIND_OPEN => head(bytes, short).map(Record::Open),
         KIND_TOTALS => head(bytes, short).map(Record::Totals),

@@ -37,6 +37,9 @@ pub const KIND_LISTEN: u8 = 6;
 /// Kind of a [`Datagram`].
 pub const KIND_DATAGRAM: u8 = 7;
 
+/// Kind of an [`Early`].
+pub const KIND_EARLY: u8 = 8;
+
 /// `direction`: sent by the socket.
 pub const EGRESS: u8 = 0;
 /// `direction`: received by the socket.
@@ -197,6 +200,23 @@ record! {
 }
 
 record! {
+    /// A segment that brought bytes to a listener, before its connection had a socket; followed by `captured` of them.
+    /// The connection's [`Open`] comes next, with the same ends.
+    pub struct Early {
+        /// The ends, as the socket to come will see them; its kind is [`KIND_EARLY`], its `time` that of the segment.
+        pub open: Open,
+        /// Sequence number of the first byte.
+        pub seq: u32,
+        /// Acknowledgement number.
+        pub ack: u32,
+        /// Bytes of the segment.
+        pub len: u32,
+        /// Bytes that follow this head.
+        pub captured: u32,
+    } size 128
+}
+
+record! {
     /// A thread took received bytes from a socket.
     pub struct Read {
         /// [`KIND_READ`].
@@ -311,19 +331,15 @@ pub enum Counter {
     Unparsed = 1,
     /// Sockets for which the kernel gave no storage.
     NoStorage = 2,
-    /// Payload segments seen on a listening socket: data on the third segment of a handshake.
+    /// Payload segments seen on a listening socket that could not be handed on as [`Early`].
     OnListener = 3,
     /// Segments of connections that user space has not classified for too long.
     Undecided = 4,
-    /// Segment records written.
-    Segments = 5,
-    /// Payload bytes copied.
-    Copied = 6,
 }
 
 impl Counter {
     /// Number of slots.
-    pub const COUNT: u32 = 7;
+    pub const COUNT: u32 = 5;
     /// All slots with the reason as counters spell it.
     pub const ALL: [(Counter, &'static str); Self::COUNT as usize] = [
         (Counter::RingFull, "ring_full"),
@@ -331,8 +347,6 @@ impl Counter {
         (Counter::NoStorage, "no_socket_storage"),
         (Counter::OnListener, "data_on_listener"),
         (Counter::Undecided, "undecided"),
-        (Counter::Segments, "segments"),
-        (Counter::Copied, "copied_bytes"),
     ];
 }
 

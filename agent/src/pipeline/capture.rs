@@ -5,6 +5,7 @@
 
 use super::clock::Reading;
 use super::desk::Desk;
+use super::early::{self, Ends};
 use super::spans::Outlet;
 use super::translate;
 use crate::bpf::Captured;
@@ -14,18 +15,19 @@ use crate::view::{ConnectionRow, Direction as Shown, UnixNanos, View};
 use remora_core::flow::{Direction, Flow};
 use remora_core::model::{Close, ConnId, ConnInfo, Mono, Owner, Pid, Role, Task, Transport};
 use remora_ebpf::wire::{self, Counter, Malformed, Policy, Record};
+use rustc_hash::FxHashMap;
 use std::collections::HashSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-/// Sleep while little comes.
+/// Sleep while little comes: waking up is most of the cost of an agent with little to do.
 const IDLE: Duration = Duration::from_millis(10);
 /// Sleep while much comes.
 const BUSY: Duration = Duration::from_millis(1);
-/// Records of one drain above which much comes.
-const MUCH: usize = 256;
+/// Records of one drain above which much comes: some 600 bytes each, a third of the ring buffer.
+const MUCH: usize = 4096;
 /// Most records of one drain: the rest waits for the next, after policies were written.
 const DRAIN: usize = 16_384;
 /// Between ticks of the flow.
@@ -83,7 +85,10 @@ pub fn run(parts: Parts, stop: &AtomicBool) {
         existing,
         closes,
         listening,
-        own: HashSet::new(),
+        own: OwnSockets::default(),
+        early: early::Waiting::default(),
+        early_lost: 0,
+        early_bytes: FxHashMap::default(),
         forget: Vec::new(),
         now: clock.mono,
     };
@@ -108,7 +113,7 @@ pub fn run(parts: Parts, stop: &AtomicBool) {
         }
         state.forget.drain(..).for_each(|cookie| captured.forget_policy(cookie));
         state.desk.turn().into_iter().for_each(|batch| outlet.submit(batch));
-        if state.now.since(exported) >= metrics_interval || stopping {
+        if state.now.since(exported) >= metrics_interval && !stopping {
             exported = state.now;
             state.desk.metrics().into_iter().for_each(|batch| outlet.submit(batch));
         }
@@ -136,6 +141,26 @@ fn listeners(sockets: &SocketTable) -> impl Iterator<Item = (SocketAddr, Option<
     sockets.iter().filter(|(socket, _)| socket.state == SocketState::Listening).map(|(socket, pid)| (socket.local, pid))
 }
 
+/// The agent's own connections, as their other ends see them.
+#[derive(Default)]
+struct OwnSockets {
+    ends: HashSet<Ends>,
+    by_id: FxHashMap<ConnId, Ends>,
+}
+
+impl OwnSockets {
+    fn add(&mut self, id: ConnId, ends: Ends) {
+        if self.by_id.len() < OWN_SOCKETS && self.by_id.insert(id, ends).is_none() {
+            self.ends.insert(ends);
+        }
+    }
+
+    /// Forgets a connection; whether it was one.
+    fn remove(&mut self, id: ConnId) -> bool {
+        self.by_id.remove(&id).is_some_and(|ends| self.ends.remove(&ends))
+    }
+}
+
 struct State {
     flow: Flow,
     desk: Desk,
@@ -145,8 +170,11 @@ struct State {
     existing: SocketTable,
     closes: Closes,
     listening: HashSet<u16>,
-    /// Ends of the agent's own connections, as their other ends see them.
-    own: HashSet<(SocketAddr, SocketAddr)>,
+    own: OwnSockets,
+    early: early::Waiting,
+    early_lost: u64,
+    /// Bytes of open connections that the kernel's totals do not have: they came before there was a socket.
+    early_bytes: FxHashMap<ConnId, u64>,
     /// Connections that ended: their policies are of no use.
     forget: Vec<u64>,
     now: Mono,
@@ -159,6 +187,10 @@ impl State {
             Ok(Record::Segment(head, data)) => self.segment(&head, data),
             Ok(Record::Datagram(head, data)) => self.datagram(&head, data),
             Ok(Record::Open(open)) => self.open(&open),
+            Ok(Record::Early(head, data)) => {
+                let (ends, segment) = translate::early(&head, data);
+                self.early_lost += self.early.keep(ends, segment);
+            }
             Ok(Record::Read(read)) => {
                 if let Some(task) = translate::reader(&read) {
                     self.owner(ConnId(read.cookie), task);
@@ -186,10 +218,7 @@ impl State {
     fn open(&mut self, open: &wire::Open) {
         let mut info = translate::connection(open);
         if open.role == wire::ROLE_OWN {
-            if self.own.len() < OWN_SOCKETS {
-                self.own.insert((info.remote, info.local));
-            }
-            return;
+            return self.own.add(info.id, (info.remote, info.local));
         }
         if info.transport == Transport::Udp {
             info.id = translate::datagram_id(&info);
@@ -218,6 +247,24 @@ impl State {
                 self.view.connection(row(info, self.flow.protocol(info.id), &self.desk, None, None));
             }
         }
+        if open.role == wire::ROLE_SERVER {
+            self.begin_early(info.id, (info.local, info.remote));
+        }
+    }
+
+    /// What came before the connection had a socket.
+    fn begin_early(&mut self, id: ConnId, ends: Ends) {
+        if let Some(early) = self.early.take(ends) {
+            self.early_bytes.insert(id, u64::from(early.len));
+            self.counters.count(Event::PayloadBytes, early.data.len() as u64);
+            self.flow.segment(id, &translate::early_segment(&early), &mut self.desk);
+        }
+    }
+
+    /// Totals with what the kernel could not count.
+    fn complete(&self, totals: &wire::Totals) -> wire::Totals {
+        let early = self.early_bytes.get(&ConnId(totals.cookie)).copied().unwrap_or_default();
+        wire::Totals { bytes_received: totals.bytes_received + early, ..*totals }
     }
 
     /// The agent's own view, and the other ends of its own connections.
@@ -226,7 +273,7 @@ impl State {
             .own_listener
             .is_some_and(|own| own.port() == info.local.port() && (own.ip() == info.local.ip() || own.ip().is_unspecified()));
         let asked = self.own_listener.is_some_and(|own| own.port() == info.remote.port() && own.ip() == info.remote.ip());
-        served || asked || self.own.contains(&(info.local, info.remote))
+        served || asked || self.own.ends.contains(&(info.local, info.remote))
     }
 
     /// Owner and role of a connection that existed before the programs were attached.
@@ -286,6 +333,7 @@ impl State {
     }
 
     fn totals(&mut self, totals: &wire::Totals) {
+        let totals = &self.complete(totals);
         let id = ConnId(totals.cookie);
         if let Some(info) = self.flow.info(id) {
             self.desk.carried(info, totals);
@@ -301,6 +349,11 @@ impl State {
 
     fn close(&mut self, totals: &wire::Totals) {
         let (id, at) = (ConnId(totals.cookie), Mono(totals.time));
+        if self.own.remove(id) {
+            return;
+        }
+        let totals = &self.complete(totals);
+        self.early_bytes.remove(&id);
         self.show(id, totals, Some(at));
         self.forget.push(id.0);
         let Some(info) = self.flow.close(id, translate::close(totals), at, &mut self.desk) else { return };
@@ -313,6 +366,7 @@ impl State {
     /// Ends a connection of which no last totals will come.
     fn end(&mut self, id: ConnId, how: Close, at: Mono) {
         self.forget.push(id.0);
+        self.early_bytes.remove(&id);
         if let Some(info) = self.flow.close(id, how, at, &mut self.desk) {
             self.desk.closed(info, None, at);
         }
@@ -321,10 +375,11 @@ impl State {
     fn tick(&mut self, captured: &Captured) {
         self.flow.tick(self.now, &mut self.desk);
         self.desk.tick();
+        self.early_lost += self.early.drop_older(self.now);
         self.counters.set_lost(Loss::RingFull, captured.counter(Counter::RingFull));
         self.counters.set_lost(Loss::NoStorage, captured.counter(Counter::NoStorage));
         self.counters.set_lost(Loss::BadHeaders, captured.counter(Counter::Unparsed));
-        self.counters.set_lost(Loss::OnListener, captured.counter(Counter::OnListener));
+        self.counters.set_lost(Loss::OnListener, captured.counter(Counter::OnListener) + self.early_lost);
         self.counters.set_lost(Loss::Undecided, captured.counter(Counter::Undecided));
     }
 }

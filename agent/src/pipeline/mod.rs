@@ -9,6 +9,7 @@ pub mod clients;
 mod clock;
 mod console;
 mod desk;
+mod early;
 pub mod export;
 mod identity;
 mod log_batch;

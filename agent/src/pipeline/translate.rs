@@ -1,5 +1,6 @@
 //! Wire records of the kernel side to values of the core, and policies back. Pure.
 
+use super::early::{Early, Ends};
 use remora_core::flow::{Amount, Direction, Order, Segment};
 use remora_core::model::{CgroupId, Close, ConnId, ConnInfo, Mono, Owner, Pid, Role, Task, Tid, Transport, semconv};
 use remora_ebpf::wire;
@@ -97,6 +98,28 @@ pub(super) fn datagram<'a>(record: &wire::Datagram, data: &'a [u8]) -> Segment<'
         data,
         order: Order::Next,
         task: task(record.open.tgid, record.tid),
+    }
+}
+
+/// A segment that came to a listener, and the ends of its connection.
+pub(super) fn early(record: &wire::Early, data: &[u8]) -> (Ends, Early) {
+    let open = &record.open;
+    let ends = (address(open.local, open.local_port), address(open.remote, open.remote_port));
+    (ends, Early { time: Mono(open.time), seq: record.seq, ack: record.ack, len: record.len, data: data.into() })
+}
+
+/// The same as the flow takes it.
+pub(super) fn early_segment(early: &Early) -> Segment<'_> {
+    Segment {
+        direction: Direction::Ingress,
+        time: early.time,
+        seq: early.seq,
+        ack: early.ack,
+        len: early.len,
+        data_at: 0,
+        data: &early.data,
+        order: Order::Next,
+        task: None,
     }
 }
 

@@ -72,6 +72,23 @@ mod root {
     }
 
     #[test]
+    fn a_request_that_completes_the_handshake_is_seen_by_the_server_too() {
+        let (Some(nginx), Some(scene)) = (Nginx::start_deferred(), Scene::start()) else { return };
+        let urls: Vec<String> = (0..20).map(|n| nginx.url(&format!("/first/{n}"))).collect();
+        assert!(urls.iter().all(|url| curl(&[url])), "a connection each");
+        let by_ipv6 = format!("http://[::1]:{}/sixth", nginx.port());
+        assert!(curl(&[&by_ipv6, &by_ipv6]));
+
+        let telemetry = scene.end();
+        let (calls, alone) = calls(telemetry.spans_of_port(nginx.port()));
+        assert!(alone.is_empty(), "{alone:#?}");
+        assert_eq!(calls.len(), 22);
+        assert!(!telemetry.losses.contains("data_on_listener"), "{}", telemetry.losses);
+        let paths: Vec<Value> = calls.iter().skip(20).map(|call| call.server.attribute("url.path")).collect();
+        assert_eq!(paths, [json!("/sixth"), json!("/sixth")]);
+    }
+
+    #[test]
     fn every_request_of_wrk_is_counted_at_both_ends() {
         let (Some(wrk), Some(nginx), Some(scene)) = (part("wrk"), Nginx::start(), Scene::start()) else { return };
         let directory = tempfile::TempDir::new().expect("a scratch directory");

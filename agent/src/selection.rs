@@ -215,6 +215,12 @@ pub struct Selection {
 }
 
 impl Selection {
+    /// Whether there is no rule: everything is selected.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.include.is_empty() && self.exclude.is_empty()
+    }
+
     /// Whether the subject is selected.
     #[must_use]
     pub fn evaluate(&self, facts: &Facts<'_>) -> Verdict {

@@ -17,7 +17,7 @@ use crate::entity::table::{Entities, Entity, EntityId, Who};
 use crate::selection::{Fact, Facts, Selection, Verdict};
 use crate::selfobs::{Counters, Event, Loss as Lost};
 use crate::trace::span::{self, Peer, SpanData, UnixOffset};
-use crate::trace::{SpanContext, Tracer};
+use crate::trace::{Reported, SpanContext, Tracer};
 use crate::view::{self, Call, Listing, RequestRow, UnixNanos, View};
 use remora_core::flow::{Amount, Loss, Sink};
 use remora_core::model::{ConnId, ConnInfo, Exchange, ExchangeId, Mono, Pid, Role, Task, semconv};
@@ -199,7 +199,17 @@ impl Desk {
     /// first exchange is over.
     pub fn note(&mut self, conn: &ConnInfo) {
         self.peers.note(conn);
-        identify(&self.entities, conn, conn.owner.as_ref().map(|owner| owner.pid));
+        if let Identity::Known(entity) = identify(&self.entities, conn, conn.owner.as_ref().map(|owner| owner.pid)) {
+            self.ignore_unselected(conn, conn.owner.as_ref().map(|owner| owner.pid), &entity);
+        }
+    }
+
+    /// Stops the capture of a connection whose whole process the user does not want. A port or a path that is not wanted is
+    /// captured all the same: calls that are made on its behalf must not be taken for those of another request.
+    fn ignore_unselected(&mut self, conn: &ConnInfo, pid: Option<Pid>, entity: &Entity) {
+        if !self.selection.is_empty() && self.verdict(pid, entity, Fact::Unknown, Fact::Unknown) == Verdict::No {
+            self.ignore(conn.id);
+        }
     }
 
     /// A connection is open; `took` is the time of its handshake. Counted once, as soon as its owner is known.
@@ -394,7 +404,8 @@ impl Desk {
         context: SpanContext,
         entity: &Arc<Entity>,
     ) -> Option<Box<Exchange>> {
-        if !self.selected(conn, &exchange, entity) {
+        if self.selected(conn, &exchange, entity) == Reported::No {
+            self.ignore_unselected(conn, process(conn, &exchange), entity);
             return Some(exchange);
         }
         let other = peers::entity(&self.peers, &self.entities, conn);
@@ -427,20 +438,44 @@ impl Desk {
         self.peers.other(conn).is_none_or(|pid| self.entities.known(pid).is_some())
     }
 
-    fn selected(&self, conn: &ConnInfo, exchange: &Exchange, entity: &Entity) -> bool {
-        if self.selection.include.is_empty() && self.selection.exclude.is_empty() {
-            return true;
-        }
-        let facts = process(conn, exchange).and_then(|pid| self.entities.selection_facts(pid));
+    fn verdict(&self, pid: Option<Pid>, entity: &Entity, port: Fact<u16>, path: Fact<&str>) -> Verdict {
+        let facts = pid.and_then(|pid| self.entities.selection_facts(pid));
         let executable = facts.as_ref().and_then(|facts| facts.executable.as_deref());
-        let verdict = self.selection.evaluate(&Facts {
+        self.selection.evaluate(&Facts {
             container: known(entity.container_name()),
             service: Fact::Known(&entity.service.name),
             executable: known(executable),
-            port: known(conn.server().map(|server| server.port())),
-            path: known(exchange.attrs.str(semconv::URL_PATH)),
-        });
-        verdict == Verdict::Yes
+            port,
+            path,
+        })
+    }
+
+    /// Whether an exchange of `entity` is wanted.
+    fn selected(&self, conn: &ConnInfo, exchange: &Exchange, entity: &Entity) -> Reported {
+        if self.selection.is_empty() {
+            return Reported::Yes;
+        }
+        let port = known(conn.server().map(|server| server.port()));
+        let path = known(path_of(exchange));
+        match self.verdict(process(conn, exchange), entity, port, path) {
+            Verdict::Yes => Reported::Yes,
+            Verdict::No | Verdict::Undecided => Reported::No,
+        }
+    }
+
+    /// The same for a request that has just begun; what nobody knows yet counts as wanted.
+    fn selected_early(&self, conn: &ConnInfo, exchange: &Exchange) -> Reported {
+        if self.selection.is_empty() {
+            return Reported::Yes;
+        }
+        if let Identity::Known(entity) = identify(&self.entities, conn, process(conn, exchange)) {
+            return self.selected(conn, exchange, &entity);
+        }
+        let port = known(conn.server().map(|server| server.port()));
+        match self.selection.evaluate(&Facts { port, path: known(path_of(exchange)), ..Facts::default() }) {
+            Verdict::No => Reported::No,
+            Verdict::Yes | Verdict::Undecided => Reported::Yes,
+        }
     }
 
     fn show(&self, conn: &ConnInfo, exchange: &Exchange, data: &SpanData<'_>, entity: &Entity, other: Option<&Entity>) {
@@ -497,6 +532,15 @@ fn known<T>(value: Option<T>) -> Fact<T> {
     value.map_or(Fact::Absent, Fact::Known)
 }
 
+/// Path of a request, at either end: the asking one has the whole URL.
+fn path_of(exchange: &Exchange) -> Option<&str> {
+    exchange.attrs.str(semconv::URL_PATH).or_else(|| {
+        let (_, rest) = exchange.attrs.str(semconv::URL_FULL)?.split_once("://")?;
+        let path = &rest[rest.find('/')?..];
+        Some(&path[..path.find(['?', '#']).unwrap_or(path.len())])
+    })
+}
+
 /// Whether an exchange is telemetry that this agent (or another one) sends.
 fn is_own_export(exchange: &Exchange) -> bool {
     exchange.attrs.str(semconv::USER_AGENT_ORIGINAL).is_some_and(|agent| agent.starts_with(OWN_USER_AGENT))
@@ -504,7 +548,8 @@ fn is_own_export(exchange: &Exchange) -> bool {
 
 impl Sink for Desk {
     fn request(&mut self, conn: &ConnInfo, exchange: &mut Exchange) {
-        self.tracer.request(conn, exchange);
+        let reported = self.selected_early(conn, exchange);
+        self.tracer.request(conn, exchange, reported);
     }
 
     fn exchange(&mut self, conn: &ConnInfo, exchange: Box<Exchange>) -> Option<Box<Exchange>> {

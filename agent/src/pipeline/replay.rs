@@ -8,8 +8,8 @@ use super::identity::nobody;
 use super::spans::{Flush, SpanBuffer};
 use crate::entity::host::Host;
 use crate::entity::table::Entity;
-use crate::trace::Tracer;
 use crate::trace::span::{self, Peer, UnixOffset};
+use crate::trace::{Reported, Tracer};
 use remora_core::flow::Sink;
 use remora_core::model::{ConnInfo, Exchange, Mono};
 use std::sync::Arc;
@@ -46,7 +46,7 @@ impl Replay {
 
 impl Sink for Replay {
     fn request(&mut self, conn: &ConnInfo, exchange: &mut Exchange) {
-        self.tracer.request(conn, exchange);
+        self.tracer.request(conn, exchange, Reported::Yes);
     }
 
     fn exchange(&mut self, conn: &ConnInfo, mut exchange: Box<Exchange>) -> Option<Box<Exchange>> {

@@ -11,7 +11,8 @@ use std::time::Duration;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct ClientEnd {
     pub(super) trace: TraceId,
-    pub(super) span: SpanId,
+    /// What the server's span hangs below; `None` if the client's is not reported and has no parent.
+    pub(super) span: Option<SpanId>,
     pub(super) kept: bool,
 }
 
@@ -20,7 +21,8 @@ pub(super) struct ClientEnd {
 pub(super) struct ServerEnd {
     pub(super) exchange: ExchangeId,
     pub(super) trace: TraceId,
-    pub(super) span: SpanId,
+    /// What others may link to, if anything.
+    pub(super) span: Option<SpanId>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -126,7 +128,7 @@ mod tests {
 
     fn client(n: u32) -> ClientEnd {
         use crate::trace::ids;
-        ClientEnd { trace: ids::trace_id(&call(n)), span: ids::client_span_id(&call(n)), kept: true }
+        ClientEnd { trace: ids::trace_id(&call(n)), span: Some(ids::client_span_id(&call(n))), kept: true }
     }
 
     #[test]

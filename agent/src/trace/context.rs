@@ -51,6 +51,15 @@ pub struct SpanContext {
     pub kept: bool,
 }
 
+/// Whether the span of an exchange will be exported if its trace is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reported {
+    /// It will.
+    Yes,
+    /// The user does not want it: what hangs below it hangs below its parent instead.
+    No,
+}
+
 /// Choices of the user.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -92,6 +101,7 @@ pub struct Counts {
 #[derive(Debug)]
 struct Open {
     context: SpanContext,
+    reported: Reported,
     /// Context on the wire.
     header: Option<TraceContext>,
     /// Whether a child has taken this trace along.
@@ -112,6 +122,21 @@ pub struct Tracer {
     untracked: u64,
 }
 
+impl Open {
+    /// Parent of what hangs below this exchange.
+    fn visible(&self) -> Option<SpanId> {
+        visible(&self.context, self.reported)
+    }
+}
+
+/// The span that others may name: the exchange's own, or its parent's where the own is not reported.
+fn visible(context: &SpanContext, reported: Reported) -> Option<SpanId> {
+    match reported {
+        Reported::Yes => Some(context.span),
+        Reported::No => context.parent,
+    }
+}
+
 /// Addresses of this node that are remembered.
 const LOCAL_ADDRESSES: usize = 4096;
 /// `trace-flags`: the sender kept its span.
@@ -130,8 +155,8 @@ impl Place {
         Self { trace, parent: None, kept: None, link: None }
     }
 
-    fn below(trace: TraceId, parent: SpanId, kept: Option<bool>) -> Self {
-        Self { trace, parent: Some(parent), kept, link: None }
+    fn below(trace: TraceId, parent: impl Into<Option<SpanId>>, kept: Option<bool>) -> Self {
+        Self { trace, parent: parent.into(), kept, link: None }
     }
 
     fn named_by(header: &TraceContext) -> Self {
@@ -156,7 +181,7 @@ impl Tracer {
     }
 
     /// A request's head was read: its place is decided.
-    pub fn request(&mut self, conn: &ConnInfo, exchange: &Exchange) {
+    pub fn request(&mut self, conn: &ConnInfo, exchange: &Exchange, reported: Reported) {
         self.note_local(conn.local.ip());
         if self.open.len() >= self.limits.in_flight {
             self.untracked += 1;
@@ -165,8 +190,8 @@ impl Tracer {
             }
             return;
         }
-        let context = if asks(exchange) { self.client(conn, exchange) } else { self.server(conn, exchange) };
-        self.open.insert(exchange.id, Open { context, header: exchange.context, given: false });
+        let context = if asks(exchange) { self.client(conn, exchange, reported) } else { self.server(conn, exchange, reported) };
+        self.open.insert(exchange.id, Open { context, reported, header: exchange.context, given: false });
         if !asks(exchange) {
             self.parents.open(&Incoming {
                 id: exchange.id,
@@ -232,15 +257,15 @@ impl Tracer {
         self.open.remove(&exchange.id)
     }
 
-    fn client(&mut self, conn: &ConnInfo, exchange: &Exchange) -> SpanContext {
+    fn client(&mut self, conn: &ConnInfo, exchange: &Exchange, reported: Reported) -> SpanContext {
         let call = call_key(conn, exchange);
         let place = self.place_client(conn, exchange);
         let mut context = self.context(place, self.span_id(conn, exchange));
         if let Some(call) = call {
             match self.calls.server_of(&call) {
-                Some(server) => self.meet(server, &mut context),
+                Some(server) => self.meet(server, &mut context, reported),
                 None => {
-                    let end = ClientEnd { trace: context.trace, span: context.span, kept: context.kept };
+                    let end = ClientEnd { trace: context.trace, span: visible(&context, reported), kept: context.kept };
                     self.calls.note_client(call, end, exchange.request.first);
                 }
             }
@@ -256,7 +281,7 @@ impl Tracer {
         let Some(open) = self.open.get_mut(&parent) else {
             return Place::root(self.trace_id(conn, exchange));
         };
-        let SpanContext { trace, span, kept, .. } = open.context;
+        let (SpanContext { trace, kept, .. }, span) = (open.context, open.visible());
         match &exchange.context {
             Some(header)
                 if open.header.is_some_and(|own| (own.trace, own.parent) == (header.trace, header.parent)) && header.trace == trace =>
@@ -267,7 +292,7 @@ impl Tracer {
             Some(header) => Place::named_by(header),
             None if elsewhere && exchange.call.is_some() => {
                 open.given = true;
-                Place { link: Some(Link { trace, span }), ..Place::root(self.trace_id(conn, exchange)) }
+                Place { link: span.map(|span| Link { trace, span }), ..Place::root(self.trace_id(conn, exchange)) }
             }
             None => {
                 open.given = true;
@@ -287,27 +312,28 @@ impl Tracer {
     }
 
     /// The server's end of the call was seen before the client's.
-    fn meet(&mut self, server: ServerEnd, client: &mut SpanContext) {
+    fn meet(&mut self, server: ServerEnd, client: &mut SpanContext, reported: Reported) {
+        let parent = visible(client, reported);
         let same_trace = server.trace == client.trace;
         match self.open.get_mut(&server.exchange) {
-            Some(open) if same_trace => open.context.parent = Some(client.span),
+            Some(open) if same_trace => open.context.parent = parent,
             Some(open) if !open.given && open.header.is_none() => {
                 let SpanContext { trace, kept, .. } = *client;
-                open.context = SpanContext { trace, kept, parent: Some(client.span), ..open.context };
+                open.context = SpanContext { trace, kept, parent, ..open.context };
             }
             _ if same_trace => {}
-            _ => client.link = Some(Link { trace: server.trace, span: server.span }),
+            _ => client.link = server.span.map(|span| Link { trace: server.trace, span }),
         }
     }
 
-    fn server(&mut self, conn: &ConnInfo, exchange: &Exchange) -> SpanContext {
+    fn server(&mut self, conn: &ConnInfo, exchange: &Exchange, reported: Reported) -> SpanContext {
         let call = call_key(conn, exchange);
         let client = call.and_then(|call| self.calls.client_of(&call));
         let seen = client.is_some();
         let place = self.place_server(conn, exchange, client);
         let context = self.context(place, self.span_id(conn, exchange));
         if let (Some(call), false) = (call, seen) {
-            let end = ServerEnd { exchange: exchange.id, trace: context.trace, span: context.span };
+            let end = ServerEnd { exchange: exchange.id, trace: context.trace, span: visible(&context, reported) };
             self.calls.note_server(call, end, exchange.request.first);
         }
         context

@@ -10,4 +10,4 @@ mod parents;
 pub mod sampling;
 pub mod span;
 
-pub use context::{Counts, Limits, Link, Settings, SpanContext, Tracer};
+pub use context::{Counts, Limits, Link, Reported, Settings, SpanContext, Tracer};

@@ -44,6 +44,28 @@ mod root {
     }
 
     #[test]
+    fn an_unwanted_request_leaves_no_span_and_is_nobodys_parent() {
+        let (Some(nginx), port) = (Nginx::start(), free_port()) else { return };
+        let Some(_front) = python("threaded.py", port, &[nginx.url("")]) else { return };
+        let rules = format!("[{{port: {port}, path: /work/*}}]");
+        let file = tempfile::NamedTempFile::with_suffix(".yaml").expect("a scratch file");
+        std::fs::write(file.path(), format!("selection: {{ exclude: {rules} }}")).expect("a writable file");
+        let config = file.path().display().to_string();
+        let Some(scene) = Scene::start_with([("REMORA_CONFIG", config)]) else { return };
+        if !curl(&[&format!("http://127.0.0.1:{port}/work/[1-3]")]) {
+            return;
+        }
+
+        let telemetry = scene.end();
+        assert_eq!(telemetry.spans_of_port(port).len(), 0, "neither end of what is not wanted");
+        let (outgoing, alone) = calls(telemetry.spans_of_port(nginx.port()));
+        assert!(alone.is_empty(), "{alone:#?}");
+        let parents: Vec<&str> = outgoing.iter().map(|call| call.client.text("parentSpanId")).collect();
+        assert_eq!(parents, ["", "", ""], "nobody exports the spans above them");
+        assert!(outgoing.iter().all(|call| call.server.text("parentSpanId") == call.client.text("spanId")));
+    }
+
+    #[test]
     fn a_call_of_an_event_loop_has_a_parent_only_where_one_request_is_in_flight() {
         let (Some(nginx), port) = (Nginx::start(), free_port()) else { return };
         let arguments = ["127.0.0.1".to_owned(), nginx.port().to_string()];

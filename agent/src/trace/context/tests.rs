@@ -71,7 +71,7 @@ impl Node {
     /// A request that `pid` receives and reads.
     fn arrives(&mut self, pid: u32, call: Option<CallKey>, context: Option<TraceContext>) -> Seen {
         let seen = self.seen(Role::Server, pid, call, context);
-        self.tracer.request(&seen.conn, &seen.exchange);
+        self.tracer.request(&seen.conn, &seen.exchange, Reported::Yes);
         self.tracer.read(seen.conn.id, Task { pid: Pid(pid), tid: Tid(pid) }, seen.exchange.request.first);
         seen
     }
@@ -79,7 +79,15 @@ impl Node {
     /// A request that `pid` sends.
     fn sends(&mut self, pid: u32, call: Option<CallKey>, context: Option<TraceContext>) -> Seen {
         let seen = self.seen(Role::Client, pid, call, context);
-        self.tracer.request(&seen.conn, &seen.exchange);
+        self.tracer.request(&seen.conn, &seen.exchange, Reported::Yes);
+        seen
+    }
+
+    /// As [`Node::arrives`], of a request that the user does not want.
+    fn arrives_unwanted(&mut self, pid: u32, call: Option<CallKey>) -> Seen {
+        let seen = self.seen(Role::Server, pid, call, None);
+        self.tracer.request(&seen.conn, &seen.exchange, Reported::No);
+        self.tracer.read(seen.conn.id, Task { pid: Pid(pid), tid: Tid(pid) }, seen.exchange.request.first);
         seen
     }
 
@@ -206,7 +214,7 @@ fn an_address_of_this_node_is_not_elsewhere() {
     let mut node = Node::with(Settings { instrumented: vec!["10.0.0.0/16".parse().expect("network")], ..settings() });
     let mut seen = node.seen(Role::Server, BACK, Some(key(1)), None);
     seen.conn.remote = "10.0.0.1:5555".parse().expect("address");
-    node.tracer.request(&seen.conn, &seen.exchange);
+    node.tracer.request(&seen.conn, &seen.exchange, Reported::Yes);
     assert_eq!(node.ends(&seen).parent, None, "its client end is here, and was not seen: nobody exports it");
 }
 
@@ -219,7 +227,7 @@ fn datagrams_meet_by_the_clients_port_and_have_ids_of_their_own() {
     served.conn.remote = asked.conn.local;
     for seen in [&mut asked, &mut served, &mut stranger] {
         seen.conn.transport = Transport::Udp;
-        node.tracer.request(&seen.conn, &seen.exchange);
+        node.tracer.request(&seen.conn, &seen.exchange, Reported::Yes);
     }
     let [asked, served, stranger] = [asked, served, stranger].map(|seen| node.ends(&seen));
     assert_eq!((served.trace, served.parent), (asked.trace, Some(asked.span)));
@@ -274,4 +282,28 @@ fn exchanges_beyond_the_limit_are_counted_and_stand_alone() {
     assert_eq!(node.ends(&two).parent, Some(header(5, 6, 1).parent));
     assert_eq!(node.ends(&one).trace, ids::trace_id(&key(1)));
     assert_eq!(node.tracer.counts().untracked, 1);
+}
+
+#[test]
+fn what_hangs_below_an_unwanted_request_hangs_below_its_parent() {
+    let mut node = Node::new();
+    let asked = node.sends(FRONT, Some(key(1)), None);
+    let unwanted = node.arrives_unwanted(BACK, Some(key(1)));
+    let below = node.sends(BACK, Some(key(2)), None);
+    let root = node.arrives_unwanted(FRONT, None);
+    let alone = node.sends(FRONT, None, None);
+    let (asked, below, alone) = (node.ends(&asked), node.ends(&below), node.ends(&alone));
+    assert_eq!((below.trace, below.parent), (asked.trace, Some(asked.span)));
+    assert_eq!(alone.parent, None, "nobody exports a span above it");
+    let (unwanted, root) = (node.ends(&unwanted), node.ends(&root));
+    assert_eq!((unwanted.parent, alone.trace), (Some(asked.span), root.trace));
+}
+
+#[test]
+fn a_server_whose_client_is_unwanted_hangs_below_the_clients_parent() {
+    let mut node = Node::new();
+    let seen = node.seen(Role::Client, FRONT, Some(key(1)), None);
+    node.tracer.request(&seen.conn, &seen.exchange, Reported::No);
+    let served = node.arrives(BACK, Some(key(1)), None);
+    assert_eq!(node.ends(&served).parent, None);
 }

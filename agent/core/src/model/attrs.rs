@@ -33,7 +33,7 @@ enum Slot {
 }
 
 /// An ordered set of attributes. Setting a key again replaces its value.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 pub struct Attrs {
     slots: Vec<(Key, Slot)>,
     text: String,
@@ -184,6 +184,19 @@ impl Attrs {
 /// Offsets fit `u32`: parsers bound what they store to far below 4 GiB.
 fn offset(n: usize) -> u32 {
     u32::try_from(n).unwrap_or(u32::MAX)
+}
+
+impl Clone for Attrs {
+    fn clone(&self) -> Self {
+        Self { slots: self.slots.clone(), text: self.text.clone(), items: self.items.clone() }
+    }
+
+    /// Becomes a copy of `source` in its own memory.
+    fn clone_from(&mut self, source: &Self) {
+        self.slots.clone_from(&source.slots);
+        self.text.clone_from(&source.text);
+        self.items.clone_from(&source.items);
+    }
 }
 
 impl PartialEq for Attrs {

@@ -130,21 +130,33 @@ impl TraceContext {
     }
 }
 
+/// Values of lower-case hexadecimal digits; [`NO_DIGIT`] for all else.
+static DIGITS: [u8; 256] = {
+    let mut table = [NO_DIGIT; 256];
+    let mut value = 0;
+    while value < 16 {
+        table[b"0123456789abcdef"[value] as usize] = value as u8;
+        value += 1;
+    }
+    table
+};
+
+/// What is no digit in [`DIGITS`]: it has bits that no digit's value has.
+const NO_DIGIT: u8 = 0xf0;
+
 fn hex_byte(two: &[u8]) -> Option<u8> {
-    let digit = |byte: u8| match byte {
-        b'0'..=b'9' => Some(byte - b'0'),
-        b'a'..=b'f' => Some(byte - b'a' + 10),
-        _ => None,
-    };
-    Some(digit(two[0])? << 4 | digit(two[1])?)
+    hex_array::<1>(two).map(|[byte]| byte)
 }
 
 fn hex_array<const N: usize>(digits: &[u8]) -> Option<[u8; N]> {
     let mut bytes = [0; N];
-    for (byte, two) in bytes.iter_mut().zip(digits.as_chunks::<2>().0) {
-        *byte = hex_byte(two)?;
+    let mut seen = 0;
+    for (byte, [high, low]) in bytes.iter_mut().zip(digits.as_chunks::<2>().0) {
+        let (high, low) = (DIGITS[usize::from(*high)], DIGITS[usize::from(*low)]);
+        seen |= high | low;
+        *byte = high << 4 | low & 0xf;
     }
-    Some(bytes)
+    (seen & NO_DIGIT == 0).then_some(bytes)
 }
 
 /// What both ends of one call see alike, through NAT and any segmentation: the TCP sequence number of the request's
@@ -163,9 +175,11 @@ impl CallKey {
     /// Key of the call whose request begins with `request` (as many bytes as are known).
     #[must_use]
     pub fn new(seq: u32, ack: u32, request: &[u8]) -> Self {
+        if let Some(head) = request.first_chunk() {
+            return Self { seq, ack, head: *head };
+        }
         let mut head = [0; 16];
-        let n = request.len().min(16);
-        head[..n].copy_from_slice(&request[..n]);
+        head[..request.len()].copy_from_slice(request);
         Self { seq, ack, head }
     }
 }

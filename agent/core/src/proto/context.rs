@@ -1,6 +1,6 @@
 //! What a parser may do to the world: begin, announce and finish exchanges, count, and ask for more bytes.
 
-use super::{Descriptor, End, Input, kafka};
+use super::{Descriptor, End, Input, http1, kafka, sql};
 use crate::flow::{Capture, Direction, Loss, Pool, Sink};
 use crate::model::{ConnInfo, Exchange, Kind, Message, Mono, Role};
 
@@ -26,6 +26,10 @@ impl Default for Options {
 pub(crate) struct Shared {
     /// Names of topic ids, groups of clients.
     pub(crate) kafka: kafka::Memory,
+    /// Header sections that were read last.
+    pub(crate) http1: http1::Recent,
+    /// What statements do.
+    pub(crate) sql: sql::Digests,
 }
 
 /// A parser's hands for one call.

@@ -1,11 +1,12 @@
 //! What HTTP of any version says on an exchange: attributes by the semantic conventions 1.44 for each role, status and
 //! error rules. The framing of messages belongs to the parsers of the versions.
 
+use super::text::{write_display, write_ip};
 use super::url::{Url, host_and_port, write_authority, write_query, write_text};
 use super::{Cx, End};
 use crate::flow::Loss;
 use crate::model::semconv as s;
-use crate::model::{Close, Exchange, Family, Key, Role, TraceContext};
+use crate::model::{Attrs, Close, Exchange, Family, Key, Role, TraceContext};
 
 /// A request, as its head tells it.
 #[derive(Clone, Copy, Debug)]
@@ -34,20 +35,30 @@ pub(crate) fn is_known_method(method: &[u8]) -> bool {
 
 /// Sets the attributes of a request.
 pub(crate) fn request(exchange: &mut Exchange, request: &Request<'_>, cx: &mut Cx<'_>) {
-    method(exchange, request.method);
-    let url = match request.target {
-        b"*" => Url::default(),
-        target if request.method == b"CONNECT" => Url { authority: Some(target), ..Url::default() },
-        target => Url::parse(target),
-    };
-    let authority = url.authority.or(request.authority).filter(|authority| (1..=MAX_AUTHORITY).contains(&authority.len()));
-    let parts = Parts { request, url, authority };
-    match cx.role() {
-        Role::Client => parts.client(exchange, cx),
-        Role::Server => parts.server(exchange, cx),
+    let parts = Parts::of(request);
+    if parts.ends(&mut exchange.attrs, cx) {
+        cx.count(Loss::Text, 1);
     }
-    parts.server_address(exchange, cx);
-    exchange.attrs.set_static(s::NETWORK_PROTOCOL_VERSION, request.version);
+    parts.target(exchange, cx);
+}
+
+/// As [`request`], where `exchange` has the attributes of [`ends`] already.
+pub(crate) fn target(exchange: &mut Exchange, request: &Request<'_>, cx: &mut Cx<'_>) {
+    Parts::of(request).target(exchange, cx);
+}
+
+/// What a request says of the ends of its connection, if its header fields alone tell that: then it is the same for
+/// all requests with these fields on the connection, whose target must have no authority ([`is_origin_form`]).
+pub(crate) fn ends(request: &Request<'_>, cx: &Cx<'_>) -> Option<Attrs> {
+    let parts = Parts::of(request);
+    let mut attrs = Attrs::default();
+    let is_cut = parts.ends(&mut attrs, cx);
+    (is_origin_form(request.target) && parts.authority.is_some() && !is_cut).then_some(attrs)
+}
+
+/// Whether a target is a path (RFC 9112 §3.2.1).
+pub(crate) fn is_origin_form(target: &[u8]) -> bool {
+    target.first() == Some(&b'/')
 }
 
 /// Makes it a call of gRPC and sets its attributes: its method, as `target` names it, and its server.
@@ -56,13 +67,15 @@ pub(crate) fn rpc(exchange: &mut Exchange, request: &Request<'_>, target: Option
     exchange.attrs.set_static(s::RPC_SYSTEM_NAME, "grpc");
     if let Some(target) = target {
         let path = Url::parse(target).path;
-        set_clipped(exchange, s::RPC_METHOD, path.strip_prefix(b"/").unwrap_or(path), cx);
+        if set_clipped(&mut exchange.attrs, s::RPC_METHOD, path.strip_prefix(b"/").unwrap_or(path), cx) {
+            cx.count(Loss::Text, 1);
+        }
     }
     let authority = request.authority.filter(|authority| (1..=MAX_AUTHORITY).contains(&authority.len()));
-    Parts { request, url: Url::default(), authority }.server_address(exchange, cx);
+    Parts { request, url: Url::default(), authority }.server_address(&mut exchange.attrs, cx);
     exchange.attrs.set_static(s::NETWORK_PROTOCOL_VERSION, request.version);
     if cx.observes(End::Server) {
-        exchange.attrs.set_with(s::CLIENT_ADDRESS, |out| write_display(out, cx.conn.remote.ip()));
+        exchange.attrs.set_with(s::CLIENT_ADDRESS, |out| write_ip(out, cx.conn.remote.ip()));
     }
 }
 
@@ -72,7 +85,41 @@ struct Parts<'a> {
     authority: Option<&'a [u8]>,
 }
 
-impl Parts<'_> {
+impl<'a> Parts<'a> {
+    fn of(request: &'a Request<'a>) -> Self {
+        let url = match request.target {
+            b"*" => Url::default(),
+            target if request.method == b"CONNECT" => Url { authority: Some(target), ..Url::default() },
+            target => Url::parse(target),
+        };
+        let authority = url.authority.or(request.authority).filter(|authority| (1..=MAX_AUTHORITY).contains(&authority.len()));
+        Self { request, url, authority }
+    }
+
+    /// What the request line says.
+    fn target(&self, exchange: &mut Exchange, cx: &mut Cx<'_>) {
+        method(exchange, self.request.method);
+        match cx.role() {
+            Role::Client => self.client(exchange, cx),
+            Role::Server => self.server(exchange, cx),
+        }
+        exchange.attrs.set_static(s::NETWORK_PROTOCOL_VERSION, self.request.version);
+    }
+
+    /// What is known of client and server. Returns whether a text was cut.
+    fn ends(&self, attrs: &mut Attrs, cx: &Cx<'_>) -> bool {
+        let mut is_cut = false;
+        if cx.observes(End::Server) {
+            attrs.set_with(s::URL_SCHEME, |out| self.write_scheme(out));
+            attrs.set_with(s::CLIENT_ADDRESS, |out| write_ip(out, cx.conn.remote.ip()));
+            if let Some(agent) = self.request.user_agent {
+                is_cut = set_clipped(attrs, s::USER_AGENT_ORIGINAL, agent, cx);
+            }
+        }
+        self.server_address(attrs, cx);
+        is_cut
+    }
+
     fn client(&self, exchange: &mut Exchange, cx: &mut Cx<'_>) {
         if self.request.method == b"CONNECT" {
             return;
@@ -101,29 +148,24 @@ impl Parts<'_> {
         let (path, query, cut) = self.within(cx.options.text_limit);
         let path = if self.request.target == b"*" { b"*" } else { path };
         exchange.attrs.set_bytes(s::URL_PATH, path);
-        exchange.attrs.set_with(s::URL_SCHEME, |out| self.write_scheme(out));
         if let Some(query) = query.filter(|query| !query.is_empty()) {
             exchange.attrs.set_with(s::URL_QUERY, |out| write_query(out, query));
         }
         note_cut(exchange, cut, cx);
-        exchange.attrs.set_with(s::CLIENT_ADDRESS, |out| write_display(out, cx.conn.remote.ip()));
-        if let Some(agent) = self.request.user_agent {
-            set_clipped(exchange, s::USER_AGENT_ORIGINAL, agent, cx);
-        }
     }
 
-    fn server_address(&self, exchange: &mut Exchange, cx: &Cx<'_>) {
+    fn server_address(&self, attrs: &mut Attrs, cx: &Cx<'_>) {
         match (self.authority, cx.conn.server()) {
             (Some(authority), _) => {
                 let (host, port) = host_and_port(authority);
-                exchange.attrs.set_bytes(s::SERVER_ADDRESS, &host[..host.len().min(MAX_HOST)]);
+                attrs.set_bytes(s::SERVER_ADDRESS, &host[..host.len().min(MAX_HOST)]);
                 if let Some(port) = port.or(self.default_port()) {
-                    exchange.attrs.set_int(s::SERVER_PORT, i64::from(port));
+                    attrs.set_int(s::SERVER_PORT, i64::from(port));
                 }
             }
             (None, Some(address)) => {
-                exchange.attrs.set_with(s::SERVER_ADDRESS, |out| write_display(out, address.ip()));
-                exchange.attrs.set_int(s::SERVER_PORT, i64::from(address.port()));
+                attrs.set_with(s::SERVER_ADDRESS, |out| write_ip(out, address.ip()));
+                attrs.set_int(s::SERVER_PORT, i64::from(address.port()));
             }
             (None, None) => {}
         }
@@ -180,18 +222,11 @@ fn note_cut(exchange: &mut Exchange, cut: bool, cx: &mut Cx<'_>) {
     }
 }
 
-fn set_clipped(exchange: &mut Exchange, key: Key, value: &[u8], cx: &mut Cx<'_>) {
+/// Returns whether the value was cut.
+fn set_clipped(attrs: &mut Attrs, key: Key, value: &[u8], cx: &Cx<'_>) -> bool {
     let limit = cx.options.text_limit;
-    if value.len() > limit {
-        cx.count(Loss::Text, 1);
-    }
-    exchange.attrs.set_bytes(key, &value[..value.len().min(limit)]);
-}
-
-fn write_display(out: &mut String, value: impl std::fmt::Display) {
-    use std::fmt::Write;
-    // Writing to a string cannot fail.
-    let _ = write!(out, "{value}");
+    attrs.set_bytes(key, &value[..value.len().min(limit)]);
+    value.len() > limit
 }
 
 /// Reads W3C Trace Context fields (a `tracestate` in several fields is joined in order).

@@ -59,15 +59,23 @@ impl<'a> Input<'a> {
     /// Segment that carries byte `index` of [`Self::bytes`].
     #[must_use]
     pub fn mark(&self, index: usize) -> Mark {
+        *self.segment(index)
+    }
+
+    fn segment(&self, index: usize) -> &'a Mark {
+        static NONE: Mark = Mark { offset: 0, end: 0, seq: 0, ack: 0, time: Mono(0), task: None };
+        if let [only] = self.marks {
+            return only;
+        }
         let at = self.offset + index as u64;
         let after = self.marks.partition_point(|mark| mark.offset <= at);
-        self.marks.get(after.saturating_sub(1)).copied().unwrap_or_default()
+        self.marks.get(after.saturating_sub(1)).unwrap_or(&NONE)
     }
 
     /// Whether byte `index` is the first of a segment: where a message may begin after a loss.
     #[must_use]
     pub fn starts_segment(&self, index: usize) -> bool {
-        self.mark(index).offset == self.offset + index as u64
+        self.segment(index).offset == self.offset + index as u64
     }
 
     /// Index of the first segment start behind byte `index`, if these bytes hold one.
@@ -81,25 +89,25 @@ impl<'a> Input<'a> {
     /// Whether the byte before `index` is the last of a segment.
     #[must_use]
     pub fn ends_segment(&self, index: usize) -> bool {
-        index > 0 && self.mark(index - 1).end == self.offset + index as u64
+        index > 0 && self.segment(index - 1).end == self.offset + index as u64
     }
 
     /// TCP sequence number of byte `index`.
     #[must_use]
     pub fn seq(&self, index: usize) -> u32 {
-        self.mark(index).seq_at(self.offset + index as u64)
+        self.segment(index).seq_at(self.offset + index as u64)
     }
 
     /// Time at which byte `index` passed.
     #[must_use]
     pub fn time(&self, index: usize) -> Mono {
-        self.mark(index).time
+        self.segment(index).time
     }
 
     /// Key of the call whose request begins at byte `index`.
     #[must_use]
     pub fn call_key(&self, index: usize) -> CallKey {
-        CallKey::new(self.seq(index), self.mark(index).ack, self.bytes.get(index..).unwrap_or_default())
+        CallKey::new(self.seq(index), self.segment(index).ack, self.bytes.get(index..).unwrap_or_default())
     }
 }
 

@@ -23,6 +23,7 @@
 //! Tests write conversations with `crate::testkit::Talk`: bytes of real programs, any split (`Talk::split`), any
 //! hole (`Talk::lose`), and compare `Outcome::brief` or `Outcome::full`.
 
+mod bytes;
 #[cfg(test)]
 mod confusion;
 mod context;
@@ -43,6 +44,7 @@ mod ordered;
 mod postgres;
 mod redis;
 mod sql;
+mod text;
 mod url;
 mod websocket;
 

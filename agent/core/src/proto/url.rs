@@ -3,6 +3,8 @@
 //! Everything else of a path or query is kept as it was sent. Nothing that leaves this module unredacted may be a
 //! secret by its key; what a key does not tell is not known here.
 
+use super::bytes::find;
+
 /// A request target or URL in parts, as it was sent.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Url<'a> {
@@ -20,7 +22,7 @@ impl<'a> Url<'a> {
     /// Splits an origin-form (`/path?query`) or absolute-form (`scheme://authority/path?query`) target. A fragment,
     /// which no target should have, is dropped.
     pub(crate) fn parse(target: &'a [u8]) -> Self {
-        let target = &target[..memchr::memchr(b'#', target).unwrap_or(target.len())];
+        let target = &target[..find(b'#', target).unwrap_or(target.len())];
         let mut url = Url::default();
         let mut rest = target;
         if target.first().is_some_and(|&byte| byte != b'/')
@@ -31,7 +33,7 @@ impl<'a> Url<'a> {
             let end = behind.iter().position(|byte| matches!(byte, b'/' | b'?')).unwrap_or(behind.len());
             (url.authority, rest) = (Some(&behind[..end]), &behind[end..]);
         }
-        match memchr::memchr(b'?', rest) {
+        match find(b'?', rest) {
             Some(mark) => (url.path, url.query) = (&rest[..mark], Some(&rest[mark + 1..])),
             None => url.path = rest,
         }
@@ -43,25 +45,32 @@ impl<'a> Url<'a> {
 pub(crate) fn host_and_port(authority: &[u8]) -> (&[u8], Option<u16>) {
     let authority = without_userinfo(authority);
     if let Some(rest) = authority.strip_prefix(b"[")
-        && let Some(end) = memchr::memchr(b']', rest)
+        && let Some(end) = find(b']', rest)
     {
         return (&rest[..end], rest[end + 1..].strip_prefix(b":").and_then(port));
     }
-    match memchr::memrchr(b':', authority) {
-        Some(colon) if !authority[..colon].contains(&b':') => (&authority[..colon], port(&authority[colon + 1..])),
+    match find(b':', authority) {
+        Some(colon) if find(b':', &authority[colon + 1..]).is_none() => (&authority[..colon], port(&authority[colon + 1..])),
         _ => (authority, None),
     }
 }
 
 fn without_userinfo(authority: &[u8]) -> &[u8] {
-    memchr::memrchr(b'@', authority).map_or(authority, |at| &authority[at + 1..])
+    // The last `@` counts; most authorities have none.
+    match find(b'@', authority) {
+        Some(_) => authority.rsplit(|byte| *byte == b'@').next().unwrap_or_default(),
+        None => authority,
+    }
 }
 
 fn port(digits: &[u8]) -> Option<u16> {
-    if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
+    if digits.is_empty() {
         return None;
     }
-    digits.iter().try_fold(0u16, |port, digit| port.checked_mul(10)?.checked_add(u16::from(digit - b'0')))
+    digits.iter().try_fold(0u16, |port, digit| {
+        let digit = u16::from(digit.checked_sub(b'0').filter(|digit| *digit < 10)?);
+        port.checked_mul(10)?.checked_add(digit)
+    })
 }
 
 /// Appends an authority with its user information replaced (semantic conventions, `url.full`).
@@ -75,7 +84,7 @@ pub(crate) fn write_authority(out: &mut String, authority: &[u8]) {
 
 /// Appends a query with the values of secret keys replaced.
 pub(crate) fn write_query(out: &mut String, query: &[u8]) {
-    let has_secret = |pair: &[u8]| memchr::memchr(b'=', pair).is_some_and(|equals| is_secret(&pair[..equals]));
+    let has_secret = |pair: &[u8]| find(b'=', pair).is_some_and(|equals| is_secret(&pair[..equals]));
     if !query.split(|&byte| byte == b'&').any(has_secret) {
         return write_text(out, query);
     }
@@ -83,7 +92,7 @@ pub(crate) fn write_query(out: &mut String, query: &[u8]) {
         if i > 0 {
             out.push('&');
         }
-        match memchr::memchr(b'=', pair) {
+        match find(b'=', pair) {
             Some(equals) if is_secret(&pair[..equals]) => {
                 write_text(out, &pair[..=equals]);
                 out.push_str("REDACTED");
@@ -127,6 +136,9 @@ const SECRET: &[&[u8]] = &[
 const SECRET_PARTS: &[&[u8]] =
     &[b"accesskey", b"apikey", b"credential", b"passphrase", b"passwd", b"password", b"privatekey", b"secret", b"signature", b"token"];
 
+/// Length of the shortest of [`SECRET_PARTS`].
+const SHORTEST_PART: usize = 5;
+
 /// Whether the value of query key `key`, percent-encoded or not, is a secret by its name.
 fn is_secret(key: &[u8]) -> bool {
     let mut plain = [0; 64];
@@ -144,7 +156,12 @@ fn is_secret(key: &[u8]) -> bool {
         }
     }
     let plain = &plain[..len];
-    SECRET.contains(&plain) || SECRET_PARTS.iter().any(|part| plain.windows(part.len()).any(|window| window == *part))
+    SECRET.contains(&plain) || (0..len.saturating_sub(SHORTEST_PART - 1)).any(|at| begins_secret(&plain[at..]))
+}
+
+/// Whether `text` begins with a part that makes a key secret.
+fn begins_secret(text: &[u8]) -> bool {
+    matches!(text[0], b'a' | b'c' | b'p' | b's' | b't') && SECRET_PARTS.iter().any(|part| text.starts_with(part))
 }
 
 fn hex(digit: u8) -> u8 {
@@ -190,6 +207,9 @@ mod tests {
         assert_eq!(query("a=1&access_token=x&b"), "a=1&access_token=REDACTED&b");
         assert_eq!(query("X-Amz-Signature=abc&sig=1&Pass%77ord=p"), "X-Amz-Signature=REDACTED&sig=REDACTED&Pass%77ord=REDACTED");
         assert_eq!(query("keyword=1&design=2&monkey=3&coder=4&=&&"), "keyword=1&design=2&monkey=3&coder=4&=&&");
+        for part in SECRET_PARTS {
+            assert!(is_secret(&[b"x", *part, b"y"].concat()) && is_secret(part) && part.len() >= SHORTEST_PART);
+        }
         assert_eq!(written(|out| write_authority(out, b"u:p@h")), "REDACTED:REDACTED@h");
     }
 }

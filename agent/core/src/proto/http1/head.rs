@@ -3,7 +3,7 @@
 //! Only what telemetry needs is kept. Nothing here knows where in a connection it is, and nothing is guessed: what
 //! breaks the grammar of a start line is no head, what breaks the grammar of a field line is counted.
 
-use memchr::memchr;
+use crate::proto::bytes::{find, is_visible, is_word, name_before_colon};
 
 /// What came of looking at bytes that may go on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,27 +68,18 @@ pub(super) struct Fields<'a> {
     pub(super) bad: u32,
 }
 
-/// A start line with its header section.
+/// A request line with its header section.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Head<'a, L> {
-    pub(super) line: L,
+pub(super) struct Head<'a> {
+    pub(super) line: RequestLine<'a>,
     pub(super) fields: Fields<'a>,
     /// Length of all of it, the empty line included.
     pub(super) len: usize,
 }
 
 /// Reads a request's head at the start of `bytes`.
-pub(super) fn request(bytes: &[u8]) -> Parsed<Head<'_, RequestLine<'_>>> {
-    with_fields(bytes, request_line(bytes))
-}
-
-/// Reads a response's head at the start of `bytes`.
-pub(super) fn response(bytes: &[u8]) -> Parsed<Head<'_, StatusLine>> {
-    with_fields(bytes, status_line(bytes))
-}
-
-fn with_fields<L>(bytes: &[u8], line: Parsed<(L, usize)>) -> Parsed<Head<'_, L>> {
-    match line {
+pub(super) fn request(bytes: &[u8]) -> Parsed<Head<'_>> {
+    match request_line(bytes) {
         Parsed::More => Parsed::More,
         Parsed::Bad => Parsed::Bad,
         Parsed::Is((line, at)) => match fields(bytes, at) {
@@ -101,7 +92,7 @@ fn with_fields<L>(bytes: &[u8], line: Parsed<(L, usize)>) -> Parsed<Head<'_, L>>
 /// Reads a request line; the number is its length with its line end.
 pub(super) fn request_line(bytes: &[u8]) -> Parsed<(RequestLine<'_>, usize)> {
     let Some((line, len)) = line(bytes, 0) else { return request_line_start(bytes) };
-    let Some(first) = memchr(b' ', line) else { return Parsed::Bad };
+    let Some(first) = find(b' ', line) else { return Parsed::Bad };
     let (method, rest) = (&line[..first], &line[first + 1..]);
     let Some(version_at) = rest.len().checked_sub(8) else { return Parsed::Bad };
     let (target, version) = rest.split_at(version_at);
@@ -137,7 +128,7 @@ pub(super) fn is_long_target(bytes: &[u8]) -> bool {
 
 /// The start of a request line that was cut: its method, and its target as far as it goes.
 pub(super) fn cut_request_line(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
-    if memchr(b'\n', bytes).is_some() || request_line_start(bytes) != Parsed::More {
+    if find(b'\n', bytes).is_some() || request_line_start(bytes) != Parsed::More {
         return None;
     }
     let mut words = bytes.splitn(3, |&byte| byte == b' ');
@@ -165,7 +156,7 @@ pub(super) fn status_line(bytes: &[u8]) -> Parsed<(StatusLine, usize)> {
 /// Whether an empty line ends in `bytes` at `from` or later: the cheap question before a head is parsed again.
 pub(super) fn has_empty_line(bytes: &[u8], from: usize) -> bool {
     let mut at = from.saturating_sub(3);
-    while let Some(newline) = bytes.get(at..).and_then(|rest| memchr(b'\n', rest)) {
+    while let Some(newline) = bytes.get(at..).and_then(|rest| find(b'\n', rest)) {
         at += newline + 1;
         if matches!(bytes.get(at..), Some([b'\n', ..] | [b'\r', b'\n', ..])) {
             return true;
@@ -177,43 +168,42 @@ pub(super) fn has_empty_line(bytes: &[u8], from: usize) -> bool {
 /// Reads field lines from `at` on, to the empty line if that is there: then its end is given too.
 pub(super) fn fields(bytes: &[u8], mut at: usize) -> (Fields<'_>, Option<usize>) {
     let mut fields = Fields::default();
-    while let Some((line, len)) = line(bytes, at) {
-        at += len;
-        if line.is_empty() {
-            return (fields, Some(at));
+    while let Some(rest) = bytes.get(at..) {
+        match rest {
+            [b'\n', ..] => return (fields, Some(at + 1)),
+            [b'\r', b'\n', ..] => return (fields, Some(at + 2)),
+            _ => {}
         }
-        fields.line(line);
+        let name = name_before_colon(rest);
+        let start = name.unwrap_or(0);
+        let Some(len) = find(b'\n', &rest[start..]) else { break };
+        match name {
+            Some(name) => fields.field(&rest[..name], &rest[name + 1..start + len]),
+            // An obsolete line fold (RFC 9112 §5.2) continues a value; none of ours may have one.
+            None if matches!(rest[0], b' ' | b'\t') => {}
+            None => fields.bad += 1,
+        }
+        at += start + len + 1;
     }
     (fields, None)
 }
 
 impl<'a> Fields<'a> {
-    fn line(&mut self, line: &'a [u8]) {
-        if matches!(line[0], b' ' | b'\t') {
-            // An obsolete line fold (RFC 9112 §5.2) continues a value; none of ours may have one.
-            return;
-        }
-        let colon = line.iter().position(|&byte| !is_token_byte(byte)).filter(|&at| at > 0 && line[at] == b':');
-        let Some(colon) = colon else {
-            self.bad += 1;
-            return;
-        };
-        let (name, value) = (&line[..colon], &line[colon + 1..]);
-        let is = |other: &[u8]| name.eq_ignore_ascii_case(other);
-        match name.len() {
-            4 if is(b"host") => self.host = self.host.or(Some(value.trim_ascii())),
-            7 if is(b"upgrade") => self.upgrade = Some(value.trim_ascii()),
-            10 if is(b"user-agent") => self.user_agent = Some(value.trim_ascii()),
-            10 if is(b"tracestate") => {
+    fn field(&mut self, name: &'a [u8], value: &'a [u8]) {
+        match (name.len(), name[0] | 0x20) {
+            (4, b'h') if is_word(name, b"host") => self.host = self.host.or(Some(value.trim_ascii())),
+            (7, b'u') if is_word(name, b"upgrade") => self.upgrade = Some(value.trim_ascii()),
+            (10, b'u') if is_word(name, b"user-agent") => self.user_agent = Some(value.trim_ascii()),
+            (10, b't') if is_word(name, b"tracestate") => {
                 if let Some(free) = self.tracestate.iter_mut().find(|state| state.is_empty()) {
                     *free = value.trim_ascii();
                 }
             }
-            12 if is(b"content-type") => self.content_type = Some(value.trim_ascii()),
-            11 if is(b"grpc-status") => self.grpc_status = Some(value.trim_ascii()),
-            11 if is(b"traceparent") => self.traceparent = Some(value.trim_ascii()),
-            14 if is(b"content-length") => self.length = self.length.and(value),
-            17 if is(b"transfer-encoding") => self.coding = coding(value),
+            (12, b'c') if is_word(name, b"content-type") => self.content_type = Some(value.trim_ascii()),
+            (11, b'g') if is_word(name, b"grpc-status") => self.grpc_status = Some(value.trim_ascii()),
+            (11, b't') if is_word(name, b"traceparent") => self.traceparent = Some(value.trim_ascii()),
+            (14, b'c') if is_word(name, b"content-length") => self.length = self.length.and(value.trim_ascii()),
+            (17, b't') if is_word(name, b"transfer-encoding") => self.coding = coding(value),
             _ => {}
         }
     }
@@ -222,6 +212,9 @@ impl<'a> Fields<'a> {
 impl Length {
     /// Adds one more field value: a list of equal numbers is that number.
     fn and(self, value: &[u8]) -> Self {
+        if let (Length::Absent, Some(n)) = (self, decimal(value)) {
+            return Length::Is(n);
+        }
         value.split(|&byte| byte == b',').fold(self, |sum, item| match (sum, decimal(item.trim_ascii())) {
             (Length::Absent, Some(n)) => Length::Is(n),
             (Length::Is(m), Some(n)) if m == n => Length::Is(n),
@@ -250,7 +243,7 @@ fn decimal(digits: &[u8]) -> Option<u64> {
 /// The line that begins at `at`, without its end (CRLF, or LF alone as RFC 9112 §2.2 allows), and its length with it.
 pub(super) fn line(bytes: &[u8], at: usize) -> Option<(&[u8], usize)> {
     let rest = bytes.get(at..)?;
-    let newline = memchr(b'\n', rest)?;
+    let newline = find(b'\n', rest)?;
     let line = &rest[..newline];
     Some((line.strip_suffix(b"\r").unwrap_or(line), newline + 1))
 }
@@ -300,13 +293,8 @@ fn is_target(method: &[u8], target: &[u8]) -> bool {
     well_formed && is_visible(target)
 }
 
-/// Whether no byte is a control or a space. Looks at all of them: that is many at a time, where stopping early is one.
-fn is_visible(bytes: &[u8]) -> bool {
-    !bytes.iter().fold(false, |hidden, &byte| hidden | (byte <= b' ') | (byte == 0x7f))
-}
-
 fn is_absolute(target: &[u8]) -> bool {
-    memchr(b':', target).is_some_and(|colon| is_scheme(&target[..colon]) && target[colon..].starts_with(b"://"))
+    find(b':', target).is_some_and(|colon| is_scheme(&target[..colon]) && target[colon..].starts_with(b"://"))
 }
 
 fn is_scheme(bytes: &[u8]) -> bool {

@@ -6,6 +6,7 @@
 
 mod body;
 mod head;
+mod recent;
 #[cfg(test)]
 mod tests;
 mod web;
@@ -16,7 +17,9 @@ use crate::flow::{Amount, Capture, Loss};
 use crate::model::semconv as s;
 use crate::model::{Close, Exchange, Family, Message, Mono, Transport};
 use body::{Asked, Framing};
-use head::{Head, Parsed, RequestLine, StatusLine};
+use head::{Parsed, RequestLine, StatusLine};
+pub(crate) use recent::Recent;
+use recent::Section;
 use std::collections::VecDeque;
 
 /// HTTP/1.x over TCP.
@@ -230,44 +233,55 @@ impl Http1 {
             lane.scanned = bytes.len();
             return Step::More;
         }
-        match head::request(bytes) {
-            Parsed::Is(head) => self.request(&head, input, cx),
-            Parsed::More => {
-                lane.scanned = bytes.len();
-                Step::More
-            }
+        match head::request_line(bytes) {
+            Parsed::Is((line, at)) => match cx.shared.http1.read(cx.conn.id, End::Client, &bytes[at..]) {
+                Some(section) => self.request(&line, at, &section, input, cx),
+                None => self.await_head(End::Client, bytes),
+            },
+            Parsed::More => self.await_head(End::Client, bytes),
             Parsed::Bad => self.malformed(End::Client, input, cx),
         }
     }
 
-    fn request(&mut self, head: &Head<'_, RequestLine<'_>>, input: &Input<'_>, cx: &mut Cx<'_>) -> Step {
+    /// The end of a head has not come.
+    fn await_head(&mut self, from: End, bytes: &[u8]) -> Step {
+        self.lane(from).scanned = bytes.len();
+        Step::More
+    }
+
+    /// A request whose header section stands at byte `at` of `input`.
+    fn request(&mut self, line: &RequestLine<'_>, at: usize, section: &Section<'_>, input: &Input<'_>, cx: &mut Cx<'_>) -> Step {
         self.confirmed = true;
         self.client.scanned = 0;
         self.turn(input.mark(0).ack, cx);
-        let mut exchange = self.begin(&head.line, &head.fields, input, cx);
-        let framing = body::request_framing(&head.fields);
+        let (fields, len) = (&section.fields, at + section.len);
+        let mut exchange = self.begin(line, section, input, cx);
+        let framing = body::request_framing(fields);
         if let Some(exchange) = &mut exchange {
-            exchange.request.last = input.time(head.len - 1);
+            exchange.request.last = input.time(len - 1);
             exchange.request.body_bytes = if let Framing::Length(n) = framing { Some(n) } else { None };
         }
-        if head.fields.bad > 0 || framing == Framing::Unknown {
+        if fields.bad > 0 || framing == Framing::Unknown {
             cx.count(Loss::Malformed, 1);
         }
-        self.push(exchange, Asked::by(head.line.method), input.mark(0).ack);
-        self.body(End::Client, framing, input, head.len, cx)
+        self.push(exchange, Asked::by(line.method), input.mark(0).ack);
+        self.body(End::Client, framing, input, len, cx)
     }
 
     /// A new exchange for a request line and what is known of its fields; `None` over the limit.
-    fn begin(&mut self, line: &RequestLine<'_>, fields: &head::Fields<'_>, input: &Input<'_>, cx: &mut Cx<'_>) -> Option<Box<Exchange>> {
+    fn begin(&mut self, line: &RequestLine<'_>, section: &Section<'_>, input: &Input<'_>, cx: &mut Cx<'_>) -> Option<Box<Exchange>> {
         if self.queue.len() >= cx.options.in_flight_limit {
             cx.count(Loss::InFlight, 1);
             return None;
         }
         let mut exchange = cx.begin(input, 0);
         let RequestLine { method, target, version } = *line;
+        let fields = &section.fields;
         let request = http::Request { method, scheme: "http", authority: fields.host, target, version, user_agent: fields.user_agent };
         if web::is_call(fields) {
             http::rpc(&mut exchange, &request, Some(target), cx);
+        } else if section.is_kept && http::is_origin_form(target) {
+            describe(&mut exchange, &request, cx);
         } else {
             http::request(&mut exchange, &request, cx);
         }
@@ -336,12 +350,12 @@ impl Http1 {
             lane.scanned = bytes.len();
             return Step::More;
         }
-        match head::response(bytes) {
-            Parsed::Is(head) => self.response(&head, input, cx),
-            Parsed::More => {
-                lane.scanned = bytes.len();
-                Step::More
-            }
+        match head::status_line(bytes) {
+            Parsed::Is((line, at)) => match cx.shared.http1.read(cx.conn.id, End::Server, &bytes[at..]) {
+                Some(section) => self.response(line, at, &section, input, cx),
+                None => self.await_head(End::Server, bytes),
+            },
+            Parsed::More => self.await_head(End::Server, bytes),
             Parsed::Bad => {
                 self.missed(Some(input.mark(0)));
                 self.malformed(End::Server, input, cx)
@@ -349,35 +363,36 @@ impl Http1 {
         }
     }
 
-    fn response(&mut self, head: &Head<'_, StatusLine>, input: &Input<'_>, cx: &mut Cx<'_>) -> Step {
+    /// A response whose header section stands at byte `at` of `input`.
+    fn response(&mut self, line: StatusLine, at: usize, section: &Section<'_>, input: &Input<'_>, cx: &mut Cx<'_>) -> Step {
         self.confirmed = true;
         self.server.scanned = 0;
-        let code = head.line.code;
+        let (code, fields, len) = (line.code, &section.fields, at + section.len);
         if code < 200 && code != 101 {
-            return self.server.take(input, head.len);
+            return self.server.take(input, len);
         }
-        let Some(call) = self.queue.front_mut() else { return self.server.take(input, head.len) };
+        let Some(call) = self.queue.front_mut() else { return self.server.take(input, len) };
         call.answer = Answer::Begun;
-        let framing = body::response_framing(&head.fields, code, call.asked);
+        let framing = body::response_framing(fields, code, call.asked);
         if let Some(exchange) = &mut call.exchange {
             cx.respond(exchange, input, 0);
             match exchange.family {
-                Family::Rpc => web::head(exchange, code, &head.fields, cx.role()),
+                Family::Rpc => web::head(exchange, code, fields, cx.role()),
                 _ => http::status(exchange, code, cx),
             }
-            if let (101, Some(protocol)) = (code, head.fields.upgrade) {
+            if let (101, Some(protocol)) = (code, fields.upgrade) {
                 exchange.attrs.set_bytes(s::REMORA_HTTP_UPGRADE, &protocol[..protocol.len().min(64)]);
             }
         }
-        if head.fields.bad > 0 || framing == Framing::Unknown {
+        if fields.bad > 0 || framing == Framing::Unknown {
             cx.count(Loss::Malformed, 1);
         }
         self.server.attached = true;
         self.server.body = Some(0);
         if framing == Framing::Tunnel {
-            self.stop = Some(after_tunnel(code, head.fields.upgrade));
+            self.stop = Some(after_tunnel(code, fields.upgrade));
         }
-        self.body(End::Server, framing, input, head.len, cx)
+        self.body(End::Server, framing, input, len, cx)
     }
 
     /// The response of the first call is over. `None` if its end was not seen.
@@ -583,7 +598,7 @@ impl Http1 {
                 Parsed::Is(head) if head.fields.bad == 0 && http::is_known_method(head.line.method) && is_one_burst(head.len) => {
                     self.client.reading = Reading::Head;
                     self.client.lost_ack = None;
-                    return self.request(&head, input, cx);
+                    return self.request_head(input, cx);
                 }
                 Parsed::More if is_one_burst(input.bytes().len()) => return Step::More,
                 _ => {}
@@ -620,8 +635,9 @@ impl Http1 {
             (_, Some((method, target))) => (RequestLine { method, target, version: "1.1" }, head::Fields::default(), true),
             _ => return,
         };
+        let section = Section { fields, len: 0, is_kept: false };
         self.turn(before.mark(0).ack, cx);
-        let mut exchange = self.begin(&line, &fields, before, cx);
+        let mut exchange = self.begin(&line, &section, before, cx);
         if let Some(exchange) = &mut exchange {
             exchange.completeness.request_lost = true;
             exchange.completeness.request_cut |= is_cut;
@@ -691,6 +707,18 @@ impl Http1 {
             self.stop = Some(Stop::Opaque);
         }
         cx.want(LARGE_HEADS);
+    }
+}
+
+/// Sets the attributes of a request whose header section is remembered, and whose target is a path.
+fn describe(exchange: &mut Exchange, request: &http::Request<'_>, cx: &mut Cx<'_>) {
+    if let Some(ends) = cx.shared.http1.ends(cx.conn.id) {
+        exchange.attrs.clone_from(ends);
+        return http::target(exchange, request, cx);
+    }
+    http::request(exchange, request, cx);
+    if let Some(ends) = http::ends(request, cx) {
+        cx.shared.http1.keep_ends(cx.conn.id, ends);
     }
 }
 

@@ -35,8 +35,8 @@ fn a_client_has_the_attributes_of_the_conventions() {
     let outcome = Talk::new().client(GET).server(OK).close(Close::Fin).run();
     assert_eq!(
         outcome.full(),
-        ["http/1.1 Client GET http.request.method=GET url.full=http://h.example:4000/a?b=1 server.address=h.example \
-          server.port=4000 network.protocol.version=1.1 http.response.status_code=200 call=1000/5000/\"GET /a?b=1 HTTP/\" \
+        ["http/1.1 Client GET server.address=h.example server.port=4000 http.request.method=GET url.full=http://h.example:4000/a?b=1 \
+          network.protocol.version=1.1 http.response.status_code=200 call=1000/5000/\"GET /a?b=1 HTTP/\" \
           request=0-0ms,0B response=1-1ms,5B"]
     );
     assert_eq!(outcome.protocol, Some("http/1.1"));
@@ -48,8 +48,8 @@ fn a_server_has_the_attributes_of_the_conventions() {
     let outcome = Talk::new().at_server().client(GET).server(OK).run();
     assert_eq!(
         outcome.full(),
-        ["http/1.1 Server GET http.request.method=GET url.path=/a url.scheme=http url.query=b=1 client.address=10.0.0.1 \
-          user_agent.original=curl/8.5.0 server.address=h.example server.port=4000 network.protocol.version=1.1 \
+        ["http/1.1 Server GET url.scheme=http client.address=10.0.0.1 user_agent.original=curl/8.5.0 server.address=h.example \
+          server.port=4000 http.request.method=GET url.path=/a url.query=b=1 network.protocol.version=1.1 \
           http.response.status_code=200 call=1000/5000/\"GET /a?b=1 HTTP/\" request=0-0ms,0B response=1-1ms,5B"]
     );
 }

@@ -9,7 +9,8 @@ mod packet;
 mod tests;
 
 use super::ordered::{Calls, Found, Patience, end_of_hole, is_within};
-use super::sql::{self, Dialect, Statement, Statements};
+use super::sql::{self, Backslash, Dialect, Rules, Statement, Statements};
+use super::text::Decimal;
 use super::{Cx, Descriptor, End, Evidence, Input, Mark, Parser, Sample, Step, Stop};
 use crate::flow::{Amount, Capture, Loss};
 use crate::model::semconv as s;
@@ -161,6 +162,7 @@ struct MySql {
     capabilities: u32,
     database: String,
     system: &'static str,
+    rules: Rules,
     stop: Option<Stop>,
     confirmed: bool,
 }
@@ -183,6 +185,7 @@ impl MySql {
             capabilities: 0,
             database: String::new(),
             system: "mysql",
+            rules: Rules { dialect: Dialect::MySql, backslash: Backslash::Unknown },
             stop: None,
             confirmed: false,
         }
@@ -239,6 +242,7 @@ impl MySql {
     fn auth(&mut self, payload: &[u8]) {
         if payload.first() == Some(&0) {
             self.phase = Phase::Commands;
+            self.heed(packet::ok(payload).map(|(_, status)| status));
             if self.capabilities & (packet::COMPRESS | packet::ZSTD) != 0 {
                 self.stop = Some(Stop::Opaque);
             }
@@ -321,7 +325,7 @@ impl MySql {
     fn query(&mut self, body: &[u8], is_whole: bool, head: Head, input: &Input<'_>, at: Mono, cx: &mut Cx<'_>) {
         let mut exchange = self.begin(head, input, at, cx);
         let (text, traceparent) = packet::query(body, self.capabilities & packet::QUERY_ATTRIBUTES != 0);
-        self.query.fill(text, Dialect::MySql, cx.options, is_whole);
+        self.query.fill(text, is_whole, self.rules, cx.options, &mut cx.shared.sql);
         if let Some(exchange) = &mut exchange {
             self.query.apply(exchange, cx);
             self.query.apply_context(exchange);
@@ -334,7 +338,7 @@ impl MySql {
     fn prepare(&mut self, body: &[u8], is_whole: bool, head: Head, input: &Input<'_>, at: Mono, cx: &mut Cx<'_>) {
         let mut exchange = self.begin(head, input, at, cx);
         let mut statement = Box::<Statement>::default();
-        statement.fill(body, Dialect::MySql, cx.options, is_whole);
+        statement.fill(body, is_whole, self.rules, cx.options, &mut cx.shared.sql);
         if let Some(exchange) = &mut exchange {
             statement.apply_prepare(exchange, cx);
             statement.apply_context(exchange);
@@ -446,6 +450,15 @@ impl MySql {
         self.answer(reply, head, payload, input.time(available - 1), cx)
     }
 
+    /// The server tells its status with each result.
+    fn heed(&mut self, status: Option<u16>) -> u16 {
+        if let Some(status) = status {
+            let is_plain = status & packet::NO_BACKSLASH_ESCAPES != 0;
+            self.rules.backslash = if is_plain { Backslash::Plain } else { Backslash::Escape };
+        }
+        status.unwrap_or(0)
+    }
+
     fn answer(&mut self, reply: Reply, head: Head, payload: &[u8], at: Mono, cx: &mut Cx<'_>) -> bool {
         let Some(&first) = payload.first() else { return head.len > 0 || self.reading == Reading::Rows };
         if first == 0xff && !matches!(self.reading, Reading::Columns(_)) {
@@ -492,6 +505,7 @@ impl MySql {
         match payload[0] {
             0 => {
                 let Some((affected, status)) = packet::ok(payload) else { return false };
+                self.heed(Some(status));
                 if let Some(call) = self.calls.front() {
                     if affected > 0
                         && let Some(exchange) = &mut call.exchange
@@ -506,7 +520,10 @@ impl MySql {
                 }
                 self.result_done(status, at, cx);
             }
-            0xfe if is_end(head, payload) => self.result_done(packet::end_status(payload, head.len).unwrap_or(0), at, cx),
+            0xfe if is_end(head, payload) => {
+                let status = self.heed(packet::end_status(payload, head.len));
+                self.result_done(status, at, cx);
+            }
             0xfb => {
                 self.reading = Reading::File;
                 self.seq = None;
@@ -539,7 +556,7 @@ impl MySql {
         self.reading = Reading::Rows;
         if is_eof(head, payload) {
             self.deprecates_eof = Some(false);
-            let status = packet::end_status(payload, head.len).unwrap_or(0);
+            let status = self.heed(packet::end_status(payload, head.len));
             if status & packet::CURSOR != 0 {
                 self.result_done(status, at, cx);
             }
@@ -552,7 +569,8 @@ impl MySql {
     fn row(&mut self, head: Head, payload: &[u8], at: Mono, cx: &mut Cx<'_>) {
         self.reading = Reading::Rows;
         if is_end(head, payload) {
-            return self.result_done(packet::end_status(payload, head.len).unwrap_or(0), at, cx);
+            let status = self.heed(packet::end_status(payload, head.len));
+            return self.result_done(status, at, cx);
         }
         self.rows += 1;
     }
@@ -609,10 +627,7 @@ impl MySql {
     fn fail(&mut self, payload: &[u8]) {
         let Some(Some(exchange)) = self.calls.front().map(|call| &mut call.exchange) else { return };
         match packet::error(payload) {
-            Some(code) => {
-                let mut digits = [0; 5];
-                sql::fail(exchange, decimal(code, &mut digits));
-            }
+            Some(code) => sql::fail(exchange, Decimal::of(code).as_str()),
             None => exchange.error = Some(s::ERROR_OTHER.to_owned()),
         }
     }
@@ -648,6 +663,7 @@ impl MySql {
 
     fn lose_client(&mut self, ack: u32, is_within: bool) {
         self.client = Lane::default();
+        self.rules.backslash = Backslash::Unknown;
         self.calls.lose_client(ack, is_within);
     }
 
@@ -778,18 +794,6 @@ fn used_database(text: &[u8]) -> Option<String> {
     let name = name.strip_suffix(b";").unwrap_or(name).trim_ascii();
     let name = name.strip_prefix(b"`").and_then(|name| name.strip_suffix(b"`")).unwrap_or(name);
     (name.len() <= NAME_LIMIT).then(|| String::from_utf8_lossy(name).into_owned())
-}
-
-fn decimal(number: u16, digits: &mut [u8; 5]) -> &str {
-    let (mut at, mut rest) = (digits.len(), number);
-    loop {
-        at -= 1;
-        digits[at] = b'0' + (rest % 10) as u8;
-        rest /= 10;
-        if rest == 0 {
-            return std::str::from_utf8(&digits[at..]).unwrap_or_default();
-        }
-    }
 }
 
 fn patience(asked: &Asked) -> Patience {

@@ -23,6 +23,9 @@ pub(super) const MORE_RESULTS: u16 = 1 << 3;
 /// Status flag: rows are fetched by a cursor and do not follow.
 pub(super) const CURSOR: u16 = 1 << 6;
 
+/// Status flag: `NO_BACKSLASH_ESCAPES` is in `sql_mode`.
+pub(super) const NO_BACKSLASH_ESCAPES: u16 = 1 << 9;
+
 /// Head of a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Head {

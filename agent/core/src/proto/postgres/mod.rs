@@ -12,7 +12,7 @@ mod tests;
 
 use super::http::close_error;
 use super::ordered::is_behind;
-use super::sql::{self, Dialect, Statement, Statements};
+use super::sql::{self, Backslash, Dialect, Rules, Statement, Statements};
 use super::{Cx, Descriptor, End, Evidence, Input, Mark, Parser, Sample, Step, Stop};
 use crate::flow::{Amount, Capture, Loss};
 use crate::model::semconv as s;
@@ -179,6 +179,7 @@ struct Postgres {
     query: Statement,
     database: String,
     system: &'static str,
+    rules: Rules,
     stop: Option<Stop>,
     confirmed: bool,
     first_fin: Option<End>,
@@ -201,6 +202,7 @@ impl Postgres {
             query: Statement::default(),
             database: String::new(),
             system: "postgresql",
+            rules: Rules { dialect: Dialect::Postgres, backslash: Backslash::Unknown },
             stop: None,
             confirmed: false,
             first_fin: None,
@@ -335,7 +337,7 @@ impl Postgres {
         let mut exchange = self.begin(input, cx);
         if let Some(exchange) = &mut exchange {
             let (text, is_whole) = message::text(body).map_or((body, false), |(text, _)| (text, is_whole));
-            self.query.fill(text, Dialect::Postgres, cx.options, is_whole);
+            self.query.fill(text, is_whole, self.rules, cx.options, &mut cx.shared.sql);
             self.query.apply(exchange, cx);
             self.query.apply_context(exchange);
             exchange.request.last = last;
@@ -370,7 +372,7 @@ impl Postgres {
                 Statement::default()
             }
         };
-        statement.fill(text, Dialect::Postgres, cx.options, is_whole);
+        statement.fill(text, is_whole, self.rules, cx.options, &mut cx.shared.sql);
         if let Some(exchange) = &mut exchange {
             statement.apply_context(exchange);
             exchange.request.last = last;
@@ -549,11 +551,10 @@ impl Postgres {
     /// A message at byte `at`; of `body` there is what was captured.
     fn server_message(&mut self, kind: u8, body: &[u8], input: &Input<'_>, at: usize, cx: &mut Cx<'_>) {
         let end = input.time((at + HEAD + body.len()).saturating_sub(1));
-        if matches!(kind, b'N' | b'A' | b'S' | b'K' | b'R' | b'v') {
-            if kind == b'S' && body.starts_with(b"crdb_version\0") {
-                self.system = "cockroachdb";
-            }
-            return;
+        match kind {
+            b'S' => return self.parameter(body),
+            b'N' | b'A' | b'K' | b'R' | b'v' => return,
+            _ => {}
         }
         if let Some(Call { exchange: Some(exchange), kind: of, .. }) = self.calls.front_mut()
             && exchange.response.is_none()
@@ -575,6 +576,21 @@ impl Postgres {
             }
             b'E' => self.error_response(body, end, cx),
             b'Z' => self.ready(end, cx),
+            _ => {}
+        }
+    }
+
+    /// `ParameterStatus`: the server tells how it is set, and each time that changes.
+    fn parameter(&mut self, body: &[u8]) {
+        match message::text(body) {
+            Some((b"crdb_version", _)) => self.system = "cockroachdb",
+            Some((b"standard_conforming_strings", value)) => {
+                self.rules.backslash = match value {
+                    b"on\0" => Backslash::Plain,
+                    b"off\0" => Backslash::Escape,
+                    _ => Backslash::Unknown,
+                };
+            }
             _ => {}
         }
     }
@@ -736,6 +752,7 @@ impl Postgres {
     /// Framing of the server is gone; `mark` is the segment that showed it.
     fn lose_server(&mut self, mark: Option<Mark>, cx: &mut Cx<'_>) {
         self.server.lost = true;
+        self.rules.backslash = Backslash::Unknown;
         self.miss(mark, cx);
     }
 
@@ -959,6 +976,7 @@ impl Parser for Postgres {
                     Some(left) => self.server.drain = left,
                     None => {
                         self.server.lost = true;
+                        self.rules.backslash = Backslash::Unknown;
                         let seq = mark.seq_at(end);
                         if self.calls.front().is_some_and(|call| is_behind(seq, call.ack)) {
                             self.miss(Some(*mark), cx);

@@ -206,10 +206,25 @@ struct Known {
     name: &'static str,
     keys: Keys,
     nature: Nature,
+    /// Whether its first argument is a subcommand and belongs to its name.
+    has_subcommand: bool,
 }
 
 const fn known(name: &'static str, keys: Keys, nature: Nature) -> Known {
-    Known { name, keys, nature }
+    let (mut has_subcommand, mut at) = (false, 0);
+    while at < CONTAINERS.len() {
+        has_subcommand |= is_same(name.as_bytes(), CONTAINERS[at].as_bytes());
+        at += 1;
+    }
+    Known { name, keys, nature, has_subcommand }
+}
+
+const fn is_same(a: &[u8], b: &[u8]) -> bool {
+    let mut at = 0;
+    while at < a.len() && at < b.len() && a[at] == b[at] {
+        at += 1;
+    }
+    at == a.len() && at == b.len()
 }
 
 macro_rules! table {
@@ -217,7 +232,7 @@ macro_rules! table {
 }
 
 /// Commands of Redis 8, Valkey 9 and KeyDB 6 (their `COMMAND` tables), by where their keys stand.
-static COMMANDS: &[Known] = table! {
+const COMMANDS: &[Known] = table! {
     First Plain: "GET" "SET" "SETEX" "PSETEX" "SETNX" "GETSET" "GETDEL" "GETEX" "INCR" "DECR" "INCRBY" "DECRBY" "INCRBYFLOAT"
         "APPEND" "STRLEN" "GETRANGE" "SETRANGE" "SUBSTR" "GETBIT" "SETBIT" "BITCOUNT" "BITPOS" "BITFIELD" "BITFIELD_RO"
         "EXPIRE" "PEXPIRE" "EXPIREAT" "PEXPIREAT" "EXPIRETIME" "PEXPIRETIME" "TTL" "PTTL" "PERSIST" "TYPE" "DUMP" "RESTORE"
@@ -277,8 +292,42 @@ const CONTAINERS: [&str; 19] = [
     "HOTKEYS",
 ];
 
+/// Slots of [`INDEX`], several times the number of commands.
+const SLOTS: usize = 1024;
+/// Places in [`COMMANDS`] by hash of the name, or in the next free slot; one more than the place, 0 is free.
+static INDEX: [u16; SLOTS] = {
+    let mut index = [0; SLOTS];
+    let mut place = 0;
+    while place < COMMANDS.len() {
+        let mut slot = slot(COMMANDS[place].name.as_bytes());
+        while index[slot] != 0 {
+            slot = (slot + 1) % SLOTS;
+        }
+        place += 1;
+        index[slot] = place as u16;
+    }
+    index
+};
+
+/// Hash of a name, the same in upper and lower case.
+const fn slot(name: &[u8]) -> usize {
+    let (mut hash, mut at) = (name.len(), 0);
+    while at < name.len() {
+        hash = hash.wrapping_mul(31).wrapping_add((name[at] & 0xdf) as usize);
+        at += 1;
+    }
+    (hash ^ hash >> 10) % SLOTS
+}
+
 fn lookup(name: &[u8]) -> Option<&'static Known> {
-    COMMANDS.iter().find(|known| known.name.as_bytes().eq_ignore_ascii_case(name))
+    let mut slot = slot(name);
+    while let Some(place) = usize::from(INDEX[slot]).checked_sub(1) {
+        if COMMANDS[place].name.as_bytes().eq_ignore_ascii_case(name) {
+            return Some(&COMMANDS[place]);
+        }
+        slot = (slot + 1) % SLOTS;
+    }
+    None
 }
 
 /// Whether `name` is a command of a server itself, not of a module.
@@ -303,13 +352,16 @@ impl Facts {
 
     /// Name of a known command without a subcommand.
     pub(super) fn simple_name(self) -> Option<&'static str> {
-        self.known.map(|known| known.name).filter(|name| !CONTAINERS.contains(name))
+        self.known.filter(|known| !known.has_subcommand).map(|known| known.name)
     }
 
     /// Appends the operation's name: upper case, with the subcommand where there is one.
     pub(super) fn write_name(self, command: &Command<'_>, out: &mut String) {
         let upper = |out: &mut String, word: &[u8]| out.extend(word.iter().map(|byte| char::from(byte.to_ascii_uppercase())));
-        upper(out, command.arg(0).unwrap_or_default());
+        match self.known {
+            Some(known) => out.push_str(known.name),
+            None => upper(out, command.arg(0).unwrap_or_default()),
+        }
         if let Some(subcommand) = self.subcommand(command) {
             out.push(' ');
             upper(out, subcommand);
@@ -317,7 +369,7 @@ impl Facts {
     }
 
     fn subcommand<'a>(self, command: &Command<'a>) -> Option<&'a [u8]> {
-        self.known.filter(|known| CONTAINERS.contains(&known.name))?;
+        self.known.filter(|known| known.has_subcommand)?;
         command.arg(1).filter(|word| word.len() <= 20 && word.iter().all(|byte| byte.is_ascii_alphabetic() || matches!(byte, b'-' | b'_')))
     }
 

@@ -11,13 +11,13 @@ mod tests;
 
 use super::keys::{set_error, set_query_text};
 use super::ordered::{Calls, Found, Patience, end_of_hole, is_within};
+use super::text::write_decimal;
 use super::{Cx, Descriptor, End, Evidence, Input, Mark, Parser, Sample, Step, Stop};
 use crate::flow::{Capture, Loss};
 use crate::model::semconv as s;
 use crate::model::{Close, Exchange, Family, Mono, Transport};
 use command::{Command, Facts, Nature, Parsed, bulk_header, command, integer_line, is_command_name, is_known, procedure};
 use reply::{Element, Kind, Topic, element, string, topic};
-use std::fmt::Write;
 
 /// Redis and what speaks like it, over TCP.
 pub(super) static DESCRIPTOR: Descriptor = Descriptor {
@@ -218,9 +218,7 @@ impl Redis {
             None => attrs.set_with(s::DB_OPERATION_NAME, |out| facts.write_name(command, out)),
         }
         if let Some(database) = self.database {
-            attrs.set_with(s::DB_NAMESPACE, |out| {
-                let _ = write!(out, "{database}");
-            });
+            attrs.set_with(s::DB_NAMESPACE, |out| write_decimal(out, database));
         }
         if let Some(procedure) = procedure(command) {
             attrs.set_bytes(s::DB_STORED_PROCEDURE_NAME, &procedure[..procedure.len().min(64)]);

@@ -1,10 +1,12 @@
 //! SQL text of any dialect, made fit to leave the node: literals out, a summary, the trace context of its comments.
 //!
-//! One pass over the text, no grammar: tokens tell literals from names, and a few keywords tell operations and targets
-//! (semantic conventions 1.44, "Generating a summary of the query"). A literal must never come through, so whatever is
-//! not understood to its end counts as one; a target that is not certain is left out.
+//! No grammar: tokens tell literals from names, and a few keywords tell operations and targets (semantic conventions
+//! 1.44, "Generating a summary of the query"). A literal must never come through, so whatever is not understood to its
+//! end counts as one; a target that is not certain is left out. The summary is read from the text without literals, so
+//! it is remembered by that ([`Digests`]): programs send few different ones again and again.
 
 mod comment;
+mod digest;
 mod sanitise;
 mod scan;
 mod store;
@@ -12,10 +14,13 @@ mod summary;
 #[cfg(test)]
 mod tests;
 
+use super::url::write_text;
 use super::{Cx, Options};
 use crate::flow::Loss;
 use crate::model::semconv as s;
 use crate::model::{Exchange, TraceContext};
+use digest::Digest;
+pub(crate) use digest::Digests;
 use scan::{Kind, Scanner};
 pub(super) use store::Statements;
 
@@ -24,8 +29,26 @@ pub(super) use store::Statements;
 pub(super) enum Dialect {
     /// `"name"`, `$1`, `$tag$text$tag$`, `E'\n'`, nested comments.
     Postgres,
-    /// `` `name` ``, `"text"`, backslash escapes, `#` comments, `/*! code */`.
+    /// `` `name` ``, `"text"`, `#` comments, `/*! code */`.
     MySql,
+}
+
+/// What a backslash is in a string without a prefix.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Backslash {
+    /// A character like any other (`standard_conforming_strings`, `NO_BACKSLASH_ESCAPES`).
+    Plain,
+    /// It escapes the character behind it.
+    Escape,
+    /// Not known: where that decides where a string ends, all that follows is taken for one.
+    Unknown,
+}
+
+/// How texts of a connection are read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Rules {
+    pub(super) dialect: Dialect,
+    pub(super) backslash: Backslash,
 }
 
 /// What is kept of a statement's text. Meant to be filled again and again.
@@ -33,16 +56,7 @@ pub(super) enum Dialect {
 pub(super) struct Statement {
     /// Text with every literal replaced by `?` (or raw, by option), white space in runs of one.
     text: String,
-    /// `db.query.summary`; empty if nothing is certain.
-    summary: String,
-    /// Its operation, upper case, e.g. `SELECT` or `CREATE TABLE`; empty if unknown.
-    operation: String,
-    /// The one table it names; empty if there are none or several.
-    collection: String,
-    /// The stored procedure that it calls; empty if none.
-    procedure: String,
-    /// Statements in the text.
-    count: u32,
+    digest: Digest,
     /// Whether the end of the text is missing, by capture or by limit.
     cut: Cut,
     context: Option<TraceContext>,
@@ -62,51 +76,45 @@ enum Cut {
 
 impl Statement {
     /// Reads `raw`. `whole` says that it is all of the text.
-    pub(super) fn fill(&mut self, raw: &[u8], dialect: Dialect, options: &Options, whole: bool) {
-        self.clear();
+    pub(super) fn fill(&mut self, raw: &[u8], whole: bool, rules: Rules, options: &Options, digests: &mut Digests) {
+        let mut text = std::mem::take(&mut digests.scratch);
+        self.sanitise(raw, rules, &mut text);
+        digests.read(&text, whole, rules.dialect, &mut self.digest);
         self.cut = if whole { Cut::Whole } else { Cut::Captured };
-        let mut writer = sanitise::Writer::new(options.text_limit);
-        let texts = [&mut self.summary, &mut self.operation, &mut self.collection, &mut self.procedure];
-        let mut summary = summary::Summary::over(texts.map(std::mem::take));
-        let mut scanner = Scanner::new(raw, dialect);
+        self.set_text(if options.raw_text { raw } else { &text }, options.text_limit);
+        digests.scratch = text;
+    }
+
+    /// Writes `raw` without its literals and comments to `text`, and keeps the trace context of these.
+    fn sanitise(&mut self, raw: &[u8], rules: Rules, text: &mut Vec<u8>) {
+        text.clear();
+        self.context = None;
+        self.trace_state.clear();
+        let mut writer = sanitise::Writer::default();
+        let mut scanner = Scanner::new(raw, rules);
         while let Some(token) = scanner.next() {
-            if token.kind == Kind::Comment {
-                if let Some((context, state)) = comment::trace_context(token.text) {
-                    self.context = Some(context);
-                    state.clone_into(&mut self.trace_state);
-                }
-                continue;
+            if token.kind != Kind::Comment {
+                writer.token(&token, text);
+            } else if let Some((context, state)) = comment::trace_context(token.text) {
+                self.context = Some(context);
+                state.clone_into(&mut self.trace_state);
             }
-            // The last word of a text that was cut may be the start of a longer one.
-            let is_sure = whole || !scanner.rest().is_empty() || !matches!(token.kind, Kind::Word | Kind::Quoted);
-            if writer.token(&token, &mut self.text) && is_sure {
-                summary.token(&token, scanner.rest());
-            }
-        }
-        if options.raw_text {
-            self.text.clear();
-            writer.raw(raw, &mut self.text);
-        }
-        if writer.finish(&mut self.text) {
-            self.cut = Cut::Limit;
-        }
-        ([self.summary, self.operation, self.collection, self.procedure], self.count) = summary.finish();
-        if !whole && !matches!(&*self.operation, "INSERT" | "REPLACE" | "COPY") {
-            // What was cut may name more tables.
-            self.collection.clear();
         }
     }
 
-    fn clear(&mut self) {
-        let Self { text, summary, operation, collection, procedure, trace_state, .. } = self;
-        [text, summary, operation, collection, procedure, trace_state].into_iter().for_each(String::clear);
-        (self.count, self.cut, self.context) = (0, Cut::Whole, None);
+    /// Keeps as much of `shown` as the limit allows, to the end of a character.
+    fn set_text(&mut self, shown: &[u8], limit: usize) {
+        self.text.clear();
+        write_text(&mut self.text, &shown[..shown.len().min(limit.saturating_add(3))]);
+        if shown.len() > limit || self.text.len() > limit {
+            self.text.truncate(self.text.floor_char_boundary(limit));
+            self.cut = Cut::Limit;
+        }
     }
 
     /// Bytes that it holds.
     fn size(&self) -> usize {
-        let Self { text, summary, operation, collection, procedure, trace_state, .. } = self;
-        [text, summary, operation, collection, procedure, trace_state].into_iter().map(String::capacity).sum()
+        self.text.capacity() + self.digest.size() + self.trace_state.capacity()
     }
 
     /// Says on `exchange` what it runs.
@@ -116,13 +124,13 @@ impl Statement {
                 exchange.attrs.set_str(key, value);
             }
         };
-        set(s::DB_QUERY_SUMMARY, &self.summary);
-        set(s::DB_OPERATION_NAME, &self.operation);
-        set(s::DB_COLLECTION_NAME, &self.collection);
-        set(s::DB_STORED_PROCEDURE_NAME, &self.procedure);
+        set(s::DB_QUERY_SUMMARY, &self.digest.summary);
+        set(s::DB_OPERATION_NAME, &self.digest.operation);
+        set(s::DB_COLLECTION_NAME, &self.digest.collection);
+        set(s::DB_STORED_PROCEDURE_NAME, &self.digest.procedure);
         set(s::DB_QUERY_TEXT, &self.text);
-        if self.count > 1 {
-            exchange.attrs.set_int(s::DB_OPERATION_BATCH_SIZE, i64::from(self.count));
+        if self.digest.count > 1 {
+            exchange.attrs.set_int(s::DB_OPERATION_BATCH_SIZE, i64::from(self.digest.count));
         }
         exchange.completeness.request_cut |= self.cut != Cut::Whole;
         if self.cut == Cut::Limit {

@@ -3,8 +3,9 @@
 use super::scan::{Kind, Token};
 
 /// Where in `VALUES (…), (…)` the text is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Values {
+    #[default]
     No,
     /// The word was read.
     Named,
@@ -18,8 +19,8 @@ enum Values {
     Further(u32),
 }
 
+#[derive(Default)]
 pub(super) struct Writer {
-    limit: usize,
     depth: u32,
     values: Values,
     /// Depth inside the parentheses of `IN (…)`.
@@ -31,62 +32,40 @@ pub(super) struct Writer {
     comma: bool,
     /// The word before is `IS` or `NOT`: what follows is a test, no value.
     after_is: bool,
-    full: bool,
 }
 
 impl Writer {
-    pub(super) fn new(limit: usize) -> Self {
-        Self {
-            limit,
-            depth: 0,
-            values: Values::No,
-            list: None,
-            after_in: false,
-            after_value: false,
-            comma: false,
-            after_is: false,
-            full: false,
-        }
-    }
-
-    /// Writes `token`. Returns whether it belongs to what is shown: further rows of values do not.
-    pub(super) fn token(&mut self, token: &Token<'_>, text: &mut String) -> bool {
+    /// Writes what is shown of `token` to `text`.
+    pub(super) fn token(&mut self, token: &Token<'_>, text: &mut Vec<u8>) {
         let outside = self.depth;
         match token.kind {
             Kind::Punct(b'(') => self.depth += 1,
             Kind::Punct(b')') => self.depth = self.depth.saturating_sub(1),
             _ => {}
         }
-        if !self.is_shown(token, outside, text) {
-            return false;
+        if self.values != Values::No && !self.is_shown(token, outside, text) {
+            return;
         }
-        let is_truth = token.kind == Kind::Word
-            && !self.after_is
-            && (token.text.eq_ignore_ascii_case(b"true") || token.text.eq_ignore_ascii_case(b"false"));
-        let is_value = is_truth || matches!(token.kind, Kind::Literal | Kind::Param);
+        let word = Word::of(token);
+        let is_value = word == Word::Truth && !self.after_is || matches!(token.kind, Kind::Literal | Kind::Param);
         if self.list.is_some_and(|inside| self.is_collapsed(token, inside, is_value, text)) {
-            return true;
+            return;
         }
         self.after_value = is_value;
-        match token.kind {
-            Kind::Param => self.push(token.spaced, token.text, text),
-            _ if is_value => self.push(token.spaced, b"?", text),
-            _ => self.push(token.spaced, token.text, text),
-        }
+        let shown = if is_value && token.kind != Kind::Param { b"?" } else { token.text };
+        push(token.spaced, shown, text);
         if self.after_in && token.kind == Kind::Punct(b'(') {
             self.list = Some(self.depth);
         }
-        let is_word = |word: &[u8]| token.kind == Kind::Word && token.text.eq_ignore_ascii_case(word);
-        self.after_in = is_word(b"in");
-        self.after_is = is_word(b"is") || is_word(b"not");
-        if is_word(b"values") || is_word(b"value") {
+        self.after_in = word == Word::In;
+        self.after_is = word == Word::Is;
+        if word == Word::Values {
             self.values = Values::Named;
         }
-        true
     }
 
     /// Follows `VALUES (…), (…)`: only its first row is shown.
-    fn is_shown(&mut self, token: &Token<'_>, outside: u32, text: &mut String) -> bool {
+    fn is_shown(&mut self, token: &Token<'_>, outside: u32, text: &mut Vec<u8>) -> bool {
         let (opens, closes) = (token.kind == Kind::Punct(b'('), token.kind == Kind::Punct(b')'));
         match self.values {
             Values::Named => self.values = if opens { Values::First(outside) } else { Values::No },
@@ -101,7 +80,7 @@ impl Writer {
                 return false;
             }
             Values::Comma => {
-                self.push(false, b",", text);
+                push(false, b",", text);
                 self.values = Values::No;
             }
             Values::Further(around) => {
@@ -116,7 +95,7 @@ impl Writer {
     }
 
     /// Whether `token` is dropped from a list of values.
-    fn is_collapsed(&mut self, token: &Token<'_>, inside: u32, is_value: bool, text: &mut String) -> bool {
+    fn is_collapsed(&mut self, token: &Token<'_>, inside: u32, is_value: bool, text: &mut Vec<u8>) -> bool {
         if self.depth < inside {
             self.list = None;
             self.comma = false;
@@ -132,38 +111,45 @@ impl Writer {
             _ => {}
         }
         if std::mem::take(&mut self.comma) {
-            self.push(false, b",", text);
+            push(false, b",", text);
         }
         false
     }
+}
 
-    fn push(&mut self, spaced: bool, bytes: &[u8], text: &mut String) {
-        if self.full {
-            return;
+/// Words that change how what follows is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Word {
+    In,
+    /// `IS` or `NOT`.
+    Is,
+    Truth,
+    Values,
+    Other,
+}
+
+impl Word {
+    fn of(token: &Token<'_>) -> Self {
+        if token.kind != Kind::Word {
+            return Word::Other;
         }
-        if spaced && !text.is_empty() {
-            text.push(' ');
+        let is = |word: &[u8]| token.text.eq_ignore_ascii_case(word);
+        match (token.text.len(), token.text[0] | 0x20) {
+            (2, b'i') if is(b"in") => Word::In,
+            (2, b'i') if is(b"is") => Word::Is,
+            (3, b'n') if is(b"not") => Word::Is,
+            (4, b't') if is(b"true") => Word::Truth,
+            (5, b'f') if is(b"false") => Word::Truth,
+            (5, b'v') if is(b"value") => Word::Values,
+            (6, b'v') if is(b"values") => Word::Values,
+            _ => Word::Other,
         }
-        push_utf8(bytes, text);
-        self.full = text.len() > self.limit;
-    }
-
-    /// Writes the text as it is.
-    pub(super) fn raw(&mut self, raw: &[u8], text: &mut String) {
-        push_utf8(&raw[..raw.len().min(self.limit.saturating_add(1))], text);
-        self.full = raw.len() > self.limit;
-    }
-
-    /// Cuts the text to the limit. Returns whether anything was cut.
-    pub(super) fn finish(&self, text: &mut String) -> bool {
-        text.truncate(text.floor_char_boundary(self.limit));
-        self.full
     }
 }
 
-fn push_utf8(bytes: &[u8], text: &mut String) {
-    match std::str::from_utf8(bytes) {
-        Ok(part) => text.push_str(part),
-        Err(_) => text.push_str(&String::from_utf8_lossy(bytes)),
+fn push(spaced: bool, bytes: &[u8], text: &mut Vec<u8>) {
+    if spaced && !text.is_empty() {
+        text.push(b' ');
     }
+    text.extend_from_slice(bytes);
 }

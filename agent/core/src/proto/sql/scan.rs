@@ -1,6 +1,6 @@
 //! SQL text into tokens: just enough to know where literals, names and comments end.
 
-use super::Dialect;
+use super::{Backslash, Dialect, Rules};
 use memchr::{memchr, memchr2, memmem};
 
 /// What a token is.
@@ -32,7 +32,7 @@ pub(super) struct Token<'a> {
 pub(super) struct Scanner<'a> {
     bytes: &'a [u8],
     at: usize,
-    dialect: Dialect,
+    rules: Rules,
     /// Whether the token before can be followed by `.name`.
     after_name: bool,
     after_comment: bool,
@@ -40,13 +40,42 @@ pub(super) struct Scanner<'a> {
     conditional: bool,
 }
 
+/// Classes of bytes, as bits of [`CLASS`].
+const SPACE: u8 = 1;
+const WORD_START: u8 = 2;
+const WORD: u8 = 4;
+
+static CLASS: [u8; 256] = {
+    let mut table = [0; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        table[byte] = match byte as u8 {
+            b' ' | b'\t' | b'\n' | b'\r' | 0x0b | 0x0c | 0 => SPACE,
+            b'a'..=b'z' | b'A'..=b'Z' | b'_' | 0x80.. => WORD_START | WORD,
+            b'0'..=b'9' | b'$' | b'@' => WORD,
+            _ => 0,
+        };
+        byte += 1;
+    }
+    table
+};
+
+fn is(byte: u8, class: u8) -> bool {
+    CLASS[usize::from(byte)] & class != 0
+}
+
+/// Number of bytes at the start of `bytes` that are of `class`.
+fn run(bytes: &[u8], class: u8) -> usize {
+    bytes.iter().position(|byte| !is(*byte, class)).unwrap_or(bytes.len())
+}
+
 fn is_word_start(byte: u8) -> bool {
-    byte.is_ascii_alphabetic() || byte == b'_' || byte >= 0x80
+    is(byte, WORD_START)
 }
 
 impl<'a> Scanner<'a> {
-    pub(super) fn new(bytes: &'a [u8], dialect: Dialect) -> Self {
-        Self { bytes, at: 0, dialect, after_name: false, after_comment: false, conditional: false }
+    pub(super) fn new(bytes: &'a [u8], rules: Rules) -> Self {
+        Self { bytes, at: 0, rules, after_name: false, after_comment: false, conditional: false }
     }
 
     /// What follows the last token.
@@ -56,7 +85,7 @@ impl<'a> Scanner<'a> {
 
     /// The next token; `None` at the end.
     pub(super) fn next(&mut self) -> Option<Token<'a>> {
-        let spaces = self.rest().iter().take_while(|byte| byte.is_ascii_whitespace() || **byte == 0x0b || **byte == 0).count();
+        let spaces = run(self.rest(), SPACE);
         self.at += spaces;
         let rest = self.rest();
         let first = *rest.first()?;
@@ -64,7 +93,7 @@ impl<'a> Scanner<'a> {
             (self.at, self.conditional, self.after_comment) = (self.at + 2, false, true);
             return self.next();
         }
-        if self.dialect == Dialect::MySql && (rest.starts_with(b"/*!") || rest.starts_with(b"/*M!")) {
+        if first == b'/' && self.rules.dialect == Dialect::MySql && (rest.starts_with(b"/*!") || rest.starts_with(b"/*M!")) {
             let mark = if rest[2] == b'M' { 4 } else { 3 };
             let digits = rest[mark..].iter().take_while(|byte| byte.is_ascii_digit()).count();
             (self.at, self.conditional, self.after_comment) = (self.at + mark + digits, true, true);
@@ -81,12 +110,13 @@ impl<'a> Scanner<'a> {
 
     fn token(&self, first: u8, rest: &[u8]) -> (Kind, usize) {
         let second = rest.get(1).copied().unwrap_or(0);
-        let is_mysql = self.dialect == Dialect::MySql;
+        let Rules { dialect, backslash } = self.rules;
+        let is_mysql = dialect == Dialect::MySql;
         match first {
-            b'\'' => (Kind::Literal, quoted(rest, 0, is_mysql)),
-            b'"' if is_mysql => (Kind::Literal, quoted(rest, 0, true)),
-            b'"' => (Kind::Quoted, quoted(rest, 0, false)),
-            b'`' if is_mysql => (Kind::Quoted, quoted(rest, 0, false)),
+            b'\'' => (Kind::Literal, quoted(rest, 0, backslash)),
+            b'"' if is_mysql => (Kind::Literal, quoted(rest, 0, backslash)),
+            b'"' => (Kind::Quoted, quoted(rest, 0, Backslash::Plain)),
+            b'`' if is_mysql => (Kind::Quoted, quoted(rest, 0, Backslash::Plain)),
             b'-' if second == b'-' && (!is_mysql || rest.get(2).is_none_or(|byte| *byte <= b' ')) => (Kind::Comment, line(rest)),
             b'#' if is_mysql => (Kind::Comment, line(rest)),
             b'/' if second == b'*' => (Kind::Comment, block(rest, !is_mysql)),
@@ -104,18 +134,19 @@ impl<'a> Scanner<'a> {
     /// A word, or a string with a prefix: `E'…'`, `B'…'`, `X'…'`, `N'…'`, `U&'…'`.
     fn word_or_string(&self, rest: &[u8]) -> (Kind, usize) {
         let len = word(rest);
-        let is_mysql = self.dialect == Dialect::MySql;
+        let Rules { dialect, backslash } = self.rules;
+        let is_mysql = dialect == Dialect::MySql;
         match (&rest[..len], rest.get(len)) {
-            ([b'e' | b'E'], Some(b'\'')) if !is_mysql => (Kind::Literal, quoted(rest, 1, true)),
-            ([b'b' | b'B' | b'x' | b'X' | b'n' | b'N'], Some(b'\'')) => (Kind::Literal, quoted(rest, 1, is_mysql)),
-            ([b'u' | b'U'], Some(b'&')) if !is_mysql && rest.get(2) == Some(&b'\'') => (Kind::Literal, quoted(rest, 2, false)),
+            ([b'e' | b'E'], Some(b'\'')) if !is_mysql => (Kind::Literal, quoted(rest, 1, Backslash::Escape)),
+            ([b'b' | b'B' | b'x' | b'X' | b'n' | b'N'], Some(b'\'')) => (Kind::Literal, quoted(rest, 1, backslash)),
+            ([b'u' | b'U'], Some(b'&')) if !is_mysql && rest.get(2) == Some(&b'\'') => (Kind::Literal, quoted(rest, 2, backslash)),
             _ => (Kind::Word, len),
         }
     }
 }
 
 fn word(rest: &[u8]) -> usize {
-    rest.iter().take_while(|byte| is_word_start(**byte) || byte.is_ascii_digit() || matches!(byte, b'$' | b'@')).count()
+    run(rest, WORD)
 }
 
 /// Length of a number, of whatever base, with its fraction and exponent.
@@ -131,20 +162,25 @@ fn number(rest: &[u8]) -> usize {
     len
 }
 
-/// Length of a quoted token whose quote stands at `open`; one without an end reaches to the end of the text.
-fn quoted(rest: &[u8], open: usize, escapes: bool) -> usize {
+/// Length of a quoted token whose quote stands at `open`; one whose end is not certain reaches to the end of the text.
+fn quoted(rest: &[u8], open: usize, backslash: Backslash) -> usize {
     let quote = rest[open];
     let mut at = open + 1;
     loop {
         let left = rest.get(at..).unwrap_or_default();
-        let found = if escapes { memchr2(quote, b'\\', left) } else { memchr(quote, left) };
+        let found = if backslash == Backslash::Plain { memchr(quote, left) } else { memchr2(quote, b'\\', left) };
         let Some(found) = found else { return rest.len() };
         at += found;
-        if rest[at] == b'\\' && escapes || rest.get(at + 1) == Some(&quote) {
-            at += 2;
-            continue;
-        }
-        return at + 1;
+        let next = rest.get(at + 1);
+        at += match (rest[at] == b'\\', backslash) {
+            (true, Backslash::Escape) => 2,
+            // The two readings part here: what either takes for a literal must not be shown.
+            (true, _) if next == Some(&quote) => return rest.len(),
+            (true, _) if next == Some(&b'\\') => 2,
+            (true, _) => 1,
+            (false, _) if next == Some(&quote) => 2,
+            (false, _) => return at + 1,
+        };
     }
 }
 

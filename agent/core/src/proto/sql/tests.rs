@@ -1,13 +1,21 @@
 use super::*;
 
-fn read(dialect: Dialect, raw: &str) -> Statement {
+const POSTGRES: Rules = Rules { dialect: Dialect::Postgres, backslash: Backslash::Plain };
+const MYSQL: Rules = Rules { dialect: Dialect::MySql, backslash: Backslash::Escape };
+
+fn read_by(rules: Rules, raw: &[u8], options: &Options) -> Statement {
     let mut statement = Statement::default();
-    statement.fill(raw.as_bytes(), dialect, &Options::default(), true);
+    statement.fill(raw, true, rules, options, &mut Digests::default());
     statement
 }
 
+fn read(dialect: Dialect, raw: &str) -> Statement {
+    let rules = if dialect == Dialect::MySql { MYSQL } else { POSTGRES };
+    read_by(rules, raw.as_bytes(), &Options::default())
+}
+
 fn summary(raw: &str) -> String {
-    read(Dialect::Postgres, raw).summary
+    read(Dialect::Postgres, raw).digest.summary
 }
 
 #[test]
@@ -86,7 +94,7 @@ fn the_summary_names_operations_and_targets() {
     ] {
         assert_eq!(summary(raw), expected, "{raw}");
     }
-    assert_eq!(read(Dialect::MySql, "SELECT replace(a, 'x', 'y') FROM `shop`.`t`").summary, "SELECT shop.t");
+    assert_eq!(read(Dialect::MySql, "SELECT replace(a, 'x', 'y') FROM `shop`.`t`").digest.summary, "SELECT shop.t");
     let long = format!("SELECT * FROM {}", (0..100).map(|i| format!("table_{i}")).collect::<Vec<_>>().join(", "));
     assert!(summary(&long).len() <= 255 && summary(&long).ends_with(|c: char| c.is_ascii_digit()));
 }
@@ -94,8 +102,8 @@ fn the_summary_names_operations_and_targets() {
 #[test]
 fn operation_and_collection_are_given_where_they_are_one() {
     let facts = |raw: &str| {
-        let statement = read(Dialect::Postgres, raw);
-        (statement.operation.clone(), statement.collection.clone(), statement.procedure.clone())
+        let Digest { operation, collection, procedure, .. } = read(Dialect::Postgres, raw).digest;
+        (operation, collection, procedure)
     };
     let of = |a: &str, b: &str, c: &str| (a.to_owned(), b.to_owned(), c.to_owned());
     assert_eq!(facts("SELECT * FROM a.b"), of("SELECT", "a.b", ""));
@@ -118,12 +126,31 @@ fn sqlcommenter_context_is_read_from_comments() {
 #[test]
 fn text_beyond_the_limit_is_cut_at_a_character() {
     let options = Options { text_limit: 10, ..Options::default() };
-    let mut statement = Statement::default();
-    statement.fill("SELECT \u{e9}\u{e9}\u{e9}\u{e9} FROM t".as_bytes(), Dialect::Postgres, &options, true);
-    assert_eq!((statement.text.as_str(), statement.cut, statement.summary.as_str()), ("SELECT \u{e9}", Cut::Limit, "SELECT t"));
+    let statement = read_by(POSTGRES, "SELECT \u{e9}\u{e9}\u{e9}\u{e9} FROM t".as_bytes(), &options);
+    let Statement { text, cut, digest, .. } = statement;
+    assert_eq!((text.as_str(), cut, digest.summary.as_str()), ("SELECT \u{e9}", Cut::Limit, "SELECT t"));
     let raw = Options { raw_text: true, ..Options::default() };
-    statement.fill(b"SELECT 'secret'  ;", Dialect::Postgres, &raw, true);
-    assert_eq!((statement.text.as_str(), statement.count), ("SELECT 'secret'  ;", 1));
+    let statement = read_by(POSTGRES, b"SELECT 'secret'  ;", &raw);
+    assert_eq!((statement.text.as_str(), statement.digest.count), ("SELECT 'secret'  ;", 1));
+    let statement = read_by(POSTGRES, b"SELECT 'secret'  ;", &Options { text_limit: 12, ..raw });
+    assert_eq!((statement.text.as_str(), statement.cut), ("SELECT 'secr", Cut::Limit));
+}
+
+#[test]
+fn a_backslash_in_front_of_a_quote_ends_what_is_shown_unless_its_meaning_is_known() {
+    let shown = |dialect, backslash, raw: &str| read_by(Rules { dialect, backslash }, raw.as_bytes(), &Options::default()).text;
+    let (either, only_plain, only_escape) = ("SELECT 'a\\\\', 'b\\c' FROM t", "SELECT 'a\\', b FROM t", "SELECT 'a\\', secret' FROM t");
+    for dialect in [Dialect::Postgres, Dialect::MySql] {
+        for backslash in [Backslash::Plain, Backslash::Escape, Backslash::Unknown] {
+            assert_eq!(shown(dialect, backslash, either), "SELECT ?, ? FROM t");
+        }
+        assert_eq!(shown(dialect, Backslash::Plain, only_plain), "SELECT ?, b FROM t");
+        assert_eq!(shown(dialect, Backslash::Escape, only_escape), "SELECT ? FROM t");
+        for raw in [only_plain, only_escape] {
+            assert_eq!(shown(dialect, Backslash::Unknown, raw), "SELECT ?");
+        }
+    }
+    assert_eq!(shown(Dialect::Postgres, Backslash::Unknown, "SELECT E'a\\'b', c"), "SELECT ?, c");
 }
 
 proptest::proptest! {
@@ -133,17 +160,29 @@ proptest::proptest! {
     ) {
         for dialect in [Dialect::Postgres, Dialect::MySql] {
             let statement = read(dialect, &raw);
-            proptest::prop_assert!(statement.summary.len() <= 255);
+            proptest::prop_assert!(statement.digest.summary.len() <= 255);
         }
         if !raw.contains(['"', '`', '$', '#', '-']) && !raw.contains("/*") {
             proptest::prop_assert!(!read(Dialect::Postgres, &raw).text.contains("secret"), "{}", raw);
         }
     }
 
+    /// Where the meaning of backslashes is not known, nothing is shown that either reading takes for a literal.
+    #[test]
+    fn no_literal_of_any_reading_is_shown(parts in proptest::collection::vec(r"'|''|\\|secret|a| |,|E'", 0..20)) {
+        let raw = parts.concat();
+        let words = |backslash| {
+            let shown = read_by(Rules { dialect: Dialect::Postgres, backslash }, raw.as_bytes(), &Options::default()).text;
+            shown.matches("secret").count()
+        };
+        let least = words(Backslash::Plain).min(words(Backslash::Escape));
+        proptest::prop_assert!(words(Backslash::Unknown) <= least, "{}", raw);
+    }
+
     #[test]
     fn arbitrary_bytes_are_read(raw in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..200)) {
-        for dialect in [Dialect::Postgres, Dialect::MySql] {
-            Statement::default().fill(&raw, dialect, &Options::default(), true);
+        for rules in [POSTGRES, MYSQL, Rules { backslash: Backslash::Unknown, ..MYSQL }] {
+            read_by(rules, &raw, &Options::default());
         }
     }
 }

@@ -9,6 +9,8 @@ use crate::timestamp;
 const MAX_HEADER: usize = 256;
 /// Columns looked at between the time and the level.
 const MAX_COLUMNS: usize = 10;
+/// In front of a message in UTF-8; RFC 5424 section 6.4.
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 /// Longest thread, logger or program name.
 const MAX_NAME: usize = 120;
 
@@ -29,7 +31,7 @@ pub struct Header<'a> {
 
 /// Splits the header off a line.
 pub fn parse(line: &[u8]) -> Header<'_> {
-    let mut parser = Parser { text: line, at: 0, header: Header::default() };
+    let mut parser = Parser { text: line, at: 0, header: Header::default(), versioned: false };
     parser.run();
     let message_start = run_end(line, parser.at.min(line.len()), is_space);
     Header { message_start, ..parser.header }
@@ -45,6 +47,8 @@ struct Parser<'a> {
     text: &'a [u8],
     at: usize,
     header: Header<'a>,
+    /// A syslog priority with the version of RFC 5424 was there.
+    versioned: bool,
 }
 
 impl<'a> Parser<'a> {
@@ -54,8 +58,14 @@ impl<'a> Parser<'a> {
             return;
         }
         self.ruby_letter();
+        if self.bracketed_columns() {
+            return;
+        }
         self.times();
         if self.header.has_time {
+            if self.syslog_columns() {
+                return;
+            }
             self.pipe_columns();
             if self.second_line_level() || self.level_column() || self.logcat() {
                 self.after_level();
@@ -112,8 +122,71 @@ impl<'a> Parser<'a> {
             self.at = end + 1;
             if self.rest().starts_with(b"1 ") {
                 self.at += 2;
+                self.versioned = true;
             }
         }
+    }
+
+    /// Host, application, process, message id and structured data of RFC 5424 (section 6) behind the time.
+    fn syslog_columns(&mut self) -> bool {
+        if !self.versioned {
+            return false;
+        }
+        let mut at = self.at;
+        let mut application: &[u8] = &[];
+        for column in 0..4 {
+            at = run_end(self.text, at, |byte| byte == b' ');
+            let end = run_end(self.text, at, |byte| byte != b' ');
+            if end == at || end - at > MAX_NAME {
+                return false;
+            }
+            if column == 1 {
+                application = &self.text[at..end];
+            }
+            at = end;
+        }
+        at = run_end(self.text, at, |byte| byte == b' ');
+        match self.text.get(at) {
+            Some(b'-') => at += 1,
+            Some(b'[') => {
+                while let Some((_, end)) = group(self.text, at) {
+                    at = end + 1;
+                }
+            }
+            _ => return false,
+        }
+        if application != b"-" {
+            self.header.logger = application;
+        }
+        at = run_end(self.text, at, is_space);
+        self.at = at + if self.text[at..].starts_with(BYTE_ORDER_MARK) { BYTE_ORDER_MARK.len() } else { 0 };
+        self.program_level();
+        true
+    }
+
+    /// `[time LEVEL module] message`: all columns in one pair of brackets.
+    fn bracketed_columns(&mut self) -> bool {
+        if self.peek() != Some(b'[') {
+            return false;
+        }
+        let Some((start, end)) = group(self.text, self.at) else { return false };
+        let inner = &self.text[start..end];
+        let Some(time) = timestamp::end(inner) else { return false };
+        let mut level = None;
+        let mut logger: &[u8] = &[];
+        for word in inner[time..].split(|byte| is_space(*byte)).filter(|word| !word.is_empty()) {
+            match Severity::from_word(word).filter(|_| level.is_none()) {
+                Some(severity) => level = Some((severity, word)),
+                None if logger.is_empty() => logger = word,
+                None => return false,
+            }
+        }
+        let Some((severity, word)) = level else { return false };
+        self.set_level(severity, word);
+        self.header.has_time = true;
+        self.header.logger = logger;
+        self.at = end + 1;
+        true
     }
 
     /// glog and klog: `I1125 15:04:05.000000    12 file.go:34] message`.
@@ -301,9 +374,11 @@ impl<'a> Parser<'a> {
         let end = run_end(rest, 0, |byte| !is_space(byte) && !matches!(byte, b':' | b'|' | b',' | b']' | b'[' | b'('));
         let word = &rest[..end];
         let next = rest.get(end).copied();
-        if let Some(severity) = Severity::from_header_word(word) {
+        let padded = next == Some(b'\t') || rest[end..].starts_with(b"  ");
+        let severity = if first && padded { Severity::from_word(word) } else { Severity::from_header_word(word) };
+        if let Some(severity) = severity {
             let capitals = word.iter().all(u8::is_ascii_uppercase);
-            let marked = matches!(next, Some(b':' | b'|' | b',' | b'\t')) || rest[end..].starts_with(b"  ");
+            let marked = padded || matches!(next, Some(b':' | b'|' | b','));
             if capitals || marked || (first && next == Some(b' ')) {
                 let after = at + end + usize::from(matches!(next, Some(b'|' | b',')));
                 return Column::Level { severity, start: at, end: at + end, after };
@@ -416,6 +491,7 @@ impl<'a> Parser<'a> {
                 break;
             }
         }
+        self.tabbed_columns();
         if self.header.logger.is_empty() {
             self.logger();
         }
@@ -462,6 +538,22 @@ impl<'a> Parser<'a> {
         true
     }
 
+    /// Columns that tabs end: logger, source position.
+    fn tabbed_columns(&mut self) {
+        for _ in 0..2 {
+            let rest = self.rest();
+            let end = run_end(rest, 0, |byte| !is_space(byte) && !matches!(byte, b'"' | b'{'));
+            let more = rest.get(end) == Some(&b'\t') && rest.get(end + 1).is_some_and(|byte| !matches!(byte, b'{' | b'\t'));
+            if end == 0 || end > MAX_NAME || !more || self.text[self.at - 1] != b'\t' {
+                return;
+            }
+            if self.header.logger.is_empty() {
+                self.header.logger = &rest[..end];
+            }
+            self.at += end + 1;
+        }
+    }
+
     fn logger(&mut self) {
         let rest = self.rest();
         let end = run_end(rest, 0, |byte| !is_space(byte) && !matches!(byte, b'"' | b'\'' | b'=' | b'[' | b'(' | b'{'));
@@ -474,8 +566,9 @@ impl<'a> Parser<'a> {
         let after = &rest[behind..];
         let name = token.strip_suffix(b":").unwrap_or(token);
         let spaced = behind > end && !after.is_empty();
-        let plain = !name.contains(&b':') && (name.contains(&b'.') || !name.iter().any(u8::is_ascii_digit));
-        let colon = token.len() > name.len() && (spaced && plain || is_source_line(name));
+        let path = has_scope(name);
+        let plain = path || !name.contains(&b':') && (name.contains(&b'.') || !name.iter().any(u8::is_ascii_digit));
+        let colon = token.len() > name.len() && (spaced && plain || is_source_line(name)) || spaced && is_source_line(token);
         let dash = spaced && (after.starts_with(b"- ") || after.starts_with(b": "));
         let padded = behind >= end + 2 && after.first().is_some_and(|byte| is_alphanumeric(*byte));
         let dotted = spaced && memchr::memchr_iter(b'.', name).count() >= 2 && matches!(after[0], b'[' | b'(' | b'-');
@@ -515,6 +608,9 @@ impl<'a> Parser<'a> {
         };
         self.header.logger = found.name;
         self.at = run_end(self.text, found.after, is_space);
+        if let Some(uptime) = self.time_here().filter(|_| self.peek() == Some(b'[')) {
+            self.at = run_end(self.text, uptime, is_space);
+        }
         self.program_level();
     }
 
@@ -603,7 +699,13 @@ fn uptime_end(text: &[u8]) -> Option<usize> {
     (dot > 0 && text.get(dot) == Some(&b'.') && end == dot + 7).then_some(end)
 }
 
-/// `file.go:12` in front of a colon.
+/// Whether a name is a path of Rust or C++: every colon in it is one of a pair.
+fn has_scope(name: &[u8]) -> bool {
+    let pairs = memchr::memmem::find_iter(name, b"::").count();
+    pairs > 0 && memchr::memchr_iter(b':', name).count() == 2 * pairs
+}
+
+/// `file.go:12`, a source position.
 fn is_source_line(name: &[u8]) -> bool {
     let digits = name.iter().rev().take_while(|byte| byte.is_ascii_digit()).count();
     digits > 0 && name.len() > digits && name[name.len() - digits - 1] == b':' && name.contains(&b'.')
@@ -719,6 +821,21 @@ mod tests {
             ("<11>Nov 25 15:04:05 host app[1]: broken", 17, "", "app", "broken"),
             ("[   12.345678] usb 1-1: new device", 0, "", "", "usb 1-1: new device"),
             ("Nov 25, 2026 4:57:41 PM x.Y main\nSEVERE: failed twice", 17, "SEVERE", "x.Y", "failed twice"),
+            ("[2026-11-25T15:04:05Z WARN  app::db] pool is empty", 13, "WARN", "app::db", "pool is empty"),
+            ("2026-11-25T15:04:05.123456Z  INFO app::db: pool is ready", 9, "INFO", "app::db", "pool is ready"),
+            ("<30>1 2026-11-25T15:04:05Z host app 12 ID7 [a@1 b=\"c\"] started", 9, "", "app", "started"),
+            ("<30>1 2026-11-25T15:04:05Z host app - - - started", 9, "", "app", "started"),
+            ("Nov 25 15:04:05 host kernel: [   12.345678] usb 1-1: new device", 0, "", "kernel", "usb 1-1: new device"),
+            ("2026-11-25 15:04:05, Trace                 CORE   loading", 1, "Trace", "CORE", "loading"),
+            (
+                "2026-11-25T15:04:05.000Z\tINFO\tsetup\tcmd/main.go:12\tstarting manager\t{\"n\": 1}",
+                9,
+                "INFO",
+                "setup",
+                "starting manager\t{\"n\": 1}",
+            ),
+            ("2026-11-25 15:04:05.767815 [WARNING] sofia_reg.c:1533 SIP auth", 13, "WARNING", "sofia_reg.c:1533", "SIP auth"),
+            ("@400000004c91b044077a9e94 imap-login: Info: Aborted login", 9, "Info", "imap-login", "Info: Aborted login"),
             ("search criteria matched", 0, "", "", "search criteria matched"),
             ("errors=0 and notification sent", 0, "", "", "errors=0 and notification sent"),
             ("Failed to open file", 0, "", "", "Failed to open file"),

@@ -107,7 +107,7 @@ fn needed<'a>(words_left: usize, open: usize, place: usize, group: impl Iterator
     if capitals * 2 > total {
         base.max(12)
     } else if identifiers * 2 > total && open == 1 {
-        base.min(4)
+        base.min(3)
     } else {
         base
     }

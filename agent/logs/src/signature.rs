@@ -456,8 +456,7 @@ impl<'a, 'b, S: Sink> Scanner<'a, 'b, S> {
     fn classify(&mut self, start: usize, end: usize, flags: u8) {
         let word = &self.text[start..end];
         if flags & DIGIT != 0 && word.iter().any(u8::is_ascii_digit) {
-            let number = word.iter().find(|byte| is_alphanumeric(**byte)).is_some_and(u8::is_ascii_digit);
-            self.variable(if number { Last::Number } else { Last::Variable });
+            self.variable(if is_number(word) { Last::Number } else { Last::Variable });
         } else if self.last == Last::Number && self.after_number() && self.text.get(end) != Some(&b'=') && (is_unit(word) || is_month(word))
         {
             self.variable(Last::Number);
@@ -589,6 +588,12 @@ fn hex_groups(text: &[u8], start: usize) -> Option<usize> {
     }
     let ends_word = text.get(at).is_none_or(|byte| !is_alphanumeric(*byte));
     (groups >= 4 && ends_word && at > start + 3).then_some(at)
+}
+
+/// Whether a word that has a digit is a number, perhaps with a unit at its end: what a unit may follow.
+fn is_number(word: &[u8]) -> bool {
+    let last_digit = word.iter().rposition(u8::is_ascii_digit).unwrap_or(0);
+    word[..last_digit].iter().all(|byte| !byte.is_ascii_alphabetic())
 }
 
 /// Whether a token without digits is still a value: hexadecimal, path, address, host or dotted name.

@@ -7,6 +7,7 @@
 
 mod familiar;
 mod state;
+mod tails;
 
 use crate::merge;
 use crate::severity::Severity;
@@ -16,6 +17,7 @@ use familiar::Familiar;
 use rustc_hash::FxHashMap;
 use std::collections::VecDeque;
 use std::sync::Arc;
+use tails::Tails;
 
 /// Bounds of a table.
 #[derive(Clone, Copy, Debug)]
@@ -110,6 +112,8 @@ struct Pattern {
     last_seen: u64,
     /// Bytes taken from the budget.
     taken: usize,
+    /// Different templates that became this one.
+    weight: u32,
 }
 
 /// Most aliases and retired counts kept.
@@ -145,6 +149,8 @@ pub struct PatternTable {
     next_idle_check: u64,
     /// Words of the patterns, by layout.
     familiar: Familiar,
+    /// Patterns by the part in front of a colon.
+    tails: Tails,
     scratch: Builder,
 }
 
@@ -169,6 +175,7 @@ impl PatternTable {
             changes_dropped: 0,
             next_idle_check: 0,
             familiar: Familiar::default(),
+            tails: Tails::default(),
             scratch: Builder::default(),
         }
     }
@@ -225,6 +232,10 @@ impl PatternTable {
     #[inline(never)]
     fn observe_unknown(&mut self, hash: u64, parts: &[&[u8]], severity: Severity, now: u64, budget: &mut MemoryBudget) -> PatternId {
         self.scratch.fill(parts);
+        if let Some(index) = self.covering_head() {
+            self.remember(hash, index);
+            return self.count(index, severity, now);
+        }
         let learnable = self.familiar.knows(self.scratch.layout(), self.scratch.slots());
         if !learnable && self.is_full() && now < self.next_idle_check {
             return self.count_overflow(severity);
@@ -233,7 +244,7 @@ impl PatternTable {
         let covering = if learnable { self.covering(&template) } else { None };
         let index = match covering {
             Some(index) => Some(index),
-            None => self.admit(template, learnable, severity, now, budget),
+            None => self.admit(template, Vec::new(), learnable, severity, now, budget),
         };
         let Some(index) = index else {
             return self.count_overflow(severity);
@@ -257,9 +268,22 @@ impl PatternTable {
             .find(|index| self.template(*index).is_some_and(|known| merge::covers(known, template)))
     }
 
+    /// The pattern with an open rest that the message in `scratch` belongs to.
+    fn covering_head(&self) -> Option<u32> {
+        self.tails.covering(self.scratch.head()?, self.scratch.slots(), |index| self.template(index))
+    }
+
     /// Learns from a new template: it joins others or takes a place of its own; `None` if there is none left.
-    fn admit(&mut self, mut template: Template, learnable: bool, severity: Severity, now: u64, budget: &mut MemoryBudget) -> Option<u32> {
-        let mut replaced = Vec::new();
+    /// `replaced` are patterns that became this template already.
+    fn admit(
+        &mut self,
+        mut template: Template,
+        mut replaced: Vec<Pattern>,
+        learnable: bool,
+        severity: Severity,
+        now: u64,
+        budget: &mut MemoryBudget,
+    ) -> Option<u32> {
         while learnable && let Some(members) = self.learn(&mut template) {
             replaced.extend(members.into_iter().filter_map(|index| self.remove(index, budget)));
         }
@@ -273,10 +297,21 @@ impl PatternTable {
         if !known {
             self.push_change(Change::New { id, template: text.clone(), severity });
         }
+        let weight = replaced.iter().map(|pattern| pattern.weight).sum::<u32>().saturating_add(1);
         for pattern in replaced {
             self.retire(pattern, id);
         }
-        Some(self.insert(Pattern { template, id, text, counts: Vec::new(), last_seen: now, taken: cost }))
+        let index = self.insert(Pattern { template, id, text, counts: Vec::new(), last_seen: now, taken: cost, weight });
+        self.open_rest(index, severity, now, budget).or(Some(index))
+    }
+
+    /// Makes one pattern of all that have the head of a new one, if they are enough.
+    fn open_rest(&mut self, index: u32, severity: Severity, now: u64, budget: &mut MemoryBudget) -> Option<u32> {
+        let pattern = self.patterns.get(index as usize)?.as_ref()?;
+        let members = self.tails.add(index, &pattern.template, pattern.weight)?;
+        let opened = pattern.template.opened()?;
+        let replaced = members.into_iter().filter_map(|member| self.remove(member, budget)).collect();
+        self.admit(opened, replaced, true, severity, now, budget)
     }
 
     /// One step of learning; returns the patterns that became one with `template`.
@@ -348,6 +383,7 @@ impl PatternTable {
                 self.buckets.remove(&layout);
             }
         }
+        self.tails.remove(index, &pattern.template);
         self.by_id.remove(&pattern.id);
         for entry in self.cache.iter_mut().filter(|entry| entry.1 == index) {
             *entry = (0, NOT_CACHED);
@@ -465,7 +501,7 @@ impl PatternTable {
     pub(crate) fn load(&mut self, saved: &[u8], now: u64, budget: &mut MemoryBudget) {
         for template in state::load(saved) {
             if self.covering(&template).is_none() {
-                self.admit(template, true, Severity::UNSPECIFIED, now, budget);
+                self.admit(template, Vec::new(), true, Severity::UNSPECIFIED, now, budget);
             }
         }
         self.changes.clear();
@@ -485,6 +521,7 @@ impl PatternTable {
     pub fn memory(&self) -> usize {
         self.template_bytes
             + self.familiar.bytes()
+            + self.tails.bytes()
             + self.cache.len() * size_of::<(u64, u32)>()
             + self.aliases.len() * 40
             + self.retired.len() * size_of::<Count>()
@@ -584,6 +621,29 @@ mod tests {
         );
     }
 
+    fn errors(count: u64) -> Vec<String> {
+        (0..count).map(|n| format!("could not open file: {}", (0..=n % 4).map(|k| word(n * 7 + k)).collect::<Vec<_>>().join(" "))).collect()
+    }
+
+    #[test]
+    fn many_texts_behind_one_head_are_a_variable() {
+        let ids: BTreeSet<PatternId> = final_ids(&errors(40)).into_values().collect();
+        assert_eq!(ids.into_iter().collect::<Vec<_>>(), [PatternId::of("could not open file: <*>")]);
+        assert_eq!(final_ids(&errors(5)).into_values().collect::<BTreeSet<_>>().len(), 5);
+    }
+
+    #[test]
+    fn open_rest_survives_a_restart() {
+        let (mut before, mut budget) = table();
+        for message in errors(12) {
+            before.observe(&[message.as_bytes()], Severity::ERROR, 0, &mut budget);
+        }
+        let mut after = PatternTable::new(Limits::default());
+        after.load(&before.save(), 0, &mut budget);
+        let id = after.observe(&[b"could not open file: never seen before (at all)"], Severity::ERROR, 0, &mut budget);
+        assert_eq!((id, after.len()), (PatternId::of("could not open file: <*>"), 1));
+    }
+
     #[test]
     fn idle_patterns_give_way() {
         let mut table = PatternTable::new(Limits { patterns: 2, ..Limits::default() });
@@ -633,10 +693,10 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(64))]
         #[test]
         fn final_ids_do_not_depend_on_order(seed in any::<u64>()) {
-            let forms = ["user X logged in from Y", "service X started", "cannot open file X because of Y", "X is a good server name", "link up"];
+            let forms = ["could not read the file X: Y", "user X logged in from Y", "service X started", "cannot open file X because of Y", "X is a good server name", "link up"];
             let mut messages: Vec<String> = (0..200u64).map(|n| {
                 let r = crate::hash::mix(seed, n);
-                let form = forms[(r % 5) as usize];
+                let form = forms[(r % 6) as usize];
                 form.replace('X', &word(r >> 8 & 0x1f)).replace('Y', &word(r >> 16 & 0x3ff))
             }).collect();
             let forward = final_ids(&messages);

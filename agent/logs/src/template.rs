@@ -27,8 +27,8 @@ impl fmt::Display for PatternId {
     }
 }
 
-/// One place of a template: a constant word by its hash, a variable that the message's form shows, or a word that was
-/// learned to vary.
+/// One place of a template: a constant word by its hash, a variable that the message's form shows, a word that was
+/// learned to vary, or all that follows where any text may follow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Slot(u64);
 
@@ -37,6 +37,8 @@ impl Slot {
     pub(crate) const VARIABLE: Self = Self(0);
     /// A word that was learned to vary.
     pub(crate) const LEARNED: Self = Self(1);
+    /// The rest of the message, which was learned to vary.
+    pub(crate) const REST: Self = Self(4);
 
     /// A constant word.
     pub(crate) fn word(word: &[u8]) -> Self {
@@ -45,12 +47,31 @@ impl Slot {
 
     /// Whether this is a constant word.
     pub(crate) fn is_word(self) -> bool {
-        self.0 > 1
+        self.0 & 2 != 0
     }
 
-    /// The word's hash; 0 and 1 are no words.
+    /// The word's hash; a number without its second bit is no word.
     pub(crate) fn as_u64(self) -> u64 {
         self.0
+    }
+}
+
+/// Words of prose in front of a colon that make them the head of a message.
+const HEAD_WORDS: u32 = 3;
+
+/// The part of a message up to a colon behind several words of prose: `could not open the file <*>: `.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Head {
+    /// How many slots it has.
+    pub(crate) slots: usize,
+    /// Equal for heads that differ in words only.
+    pub(crate) layout: u64,
+}
+
+impl Head {
+    /// The hash of this head of `slots`.
+    pub(crate) fn hash(self, slots: &[Slot]) -> u64 {
+        slots.iter().take(self.slots).fold(self.layout, |hash, slot| hash::mix(hash, slot.as_u64()))
     }
 }
 
@@ -65,6 +86,7 @@ pub(crate) struct Template {
     ends: Box<[(u16, u16)]>,
     text: Box<[u8]>,
     layout: u64,
+    head: Option<Head>,
 }
 
 impl Template {
@@ -83,6 +105,40 @@ impl Template {
     /// Equal for templates that differ in words only.
     pub(crate) fn layout(&self) -> u64 {
         self.layout
+    }
+
+    /// The head, if the message has one.
+    pub(crate) fn head(&self) -> Option<Head> {
+        self.head
+    }
+
+    /// Whether the rest behind the head is a variable.
+    pub(crate) fn is_open(&self) -> bool {
+        self.slots.last() == Some(&Slot::REST)
+    }
+
+    /// The template of all messages with this head; `None` if there is no head.
+    pub(crate) fn opened(&self) -> Option<Self> {
+        let head = self.head?;
+        let mut builder = Builder::default();
+        let mut left = head.slots + 1;
+        self.parts(|slot, glue, word| {
+            match left {
+                0 => return,
+                1 => {
+                    builder.glue(head_end(glue).unwrap_or(glue));
+                    builder.rest();
+                }
+                _ => {
+                    if !glue.is_empty() {
+                        builder.glue(glue);
+                    }
+                    builder.place(slot, word);
+                }
+            }
+            left -= 1;
+        });
+        Some(builder.finish())
     }
 
     /// Whether the word at `index` is written in capitals: the convention for states and enumerations.
@@ -157,7 +213,17 @@ pub(crate) struct Builder {
     ends: Vec<(u16, u16)>,
     text: Vec<u8>,
     layout: u64,
+    /// The layout in front of the last glue.
+    layout_before_glue: u64,
+    /// Words of prose so far.
+    prose: u32,
+    head: Option<Head>,
     full: bool,
+}
+
+/// The part of the punctuation between two words that ends a head: up to a colon and a space.
+fn head_end(glue: &[u8]) -> Option<&[u8]> {
+    memchr::memmem::find(glue, b": ").map(|colon| &glue[..colon + 2])
 }
 
 impl Builder {
@@ -168,11 +234,27 @@ impl Builder {
         let glue_end = self.text.len();
         self.full = glue_end + word.len() > MAX_TEXT;
         let (slot, word) = if self.full { (Slot::VARIABLE, &b""[..]) } else { (slot, word) };
+        self.note_head(slot, glue_end);
         self.text.extend_from_slice(word);
         let end = u16::try_from(self.text.len()).unwrap_or(u16::MAX);
         self.slots.push(slot);
         self.ends.push((u16::try_from(glue_end).unwrap_or(u16::MAX), end));
-        self.layout = hash::mix(self.layout, u64::from(slot == Slot::VARIABLE));
+        let kind = match slot {
+            Slot::VARIABLE => 1,
+            Slot::REST => 2,
+            _ => 0,
+        };
+        self.layout = hash::mix(self.layout, kind);
+    }
+
+    /// Counts words of prose and notes where the head ends, if it ends in front of the slot to come.
+    fn note_head(&mut self, slot: Slot, glue_end: usize) {
+        let glue_start = self.ends.last().map_or(0, |(_, end)| usize::from(*end));
+        let glue = self.text.get(glue_start..glue_end).unwrap_or_default();
+        if self.head.is_none() && (self.prose >= HEAD_WORDS || slot == Slot::REST) {
+            self.head = head_end(glue).map(|end| Head { slots: self.slots.len(), layout: hash::mix_bytes(self.layout_before_glue, end) });
+        }
+        self.prose += u32::from(slot != Slot::VARIABLE && (glue == b" " || self.slots.is_empty()));
     }
 
     /// Starts anew with the parts of a message, joined by `: `.
@@ -181,6 +263,8 @@ impl Builder {
         self.ends.clear();
         self.text.clear();
         self.layout = 0;
+        self.prose = 0;
+        self.head = None;
         self.full = false;
         for (index, part) in parts.iter().enumerate() {
             if index > 0 {
@@ -193,6 +277,16 @@ impl Builder {
     /// Adds a word that is known to vary.
     pub(crate) fn learned(&mut self) {
         self.place(Slot::LEARNED, b"");
+    }
+
+    /// Adds the rest of a message, which is known to vary.
+    pub(crate) fn rest(&mut self) {
+        self.place(Slot::REST, b"");
+    }
+
+    /// The head so far.
+    pub(crate) fn head(&self) -> Option<Head> {
+        self.head
     }
 
     /// The slots so far.
@@ -212,6 +306,7 @@ impl Builder {
             ends: self.ends.as_slice().into(),
             text: self.text.as_slice().into(),
             layout: self.layout,
+            head: self.head,
         }
     }
 }
@@ -220,6 +315,7 @@ impl Sink for Builder {
     fn glue(&mut self, glue: &[u8]) {
         if !self.full {
             self.text.extend_from_slice(glue);
+            self.layout_before_glue = self.layout;
             self.layout = hash::mix_bytes(self.layout, glue);
         }
     }

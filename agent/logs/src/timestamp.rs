@@ -13,6 +13,8 @@ pub(crate) fn end(text: &[u8]) -> Option<usize> {
         numeric(text)
     } else if first.is_ascii_uppercase() {
         named(text)
+    } else if first == b'@' {
+        tai64n(text)
     } else {
         None
     }?;
@@ -27,6 +29,12 @@ pub(crate) fn has_date(text: &[u8]) -> bool {
             && time.iter().any(|byte| matches!(byte, b'-' | b'/' | b'.' | b' '))
             && !time.iter().skip(2).take(1).any(|byte| *byte == b':')
     })
+}
+
+/// `@` and 24 hexadecimal digits, the external TAI64N format of daemontools and runit.
+fn tai64n(text: &[u8]) -> Option<usize> {
+    let end = run_end(text, 1, |byte| byte.is_ascii_hexdigit());
+    (end == 25 && text[1] == b'4').then_some(end)
 }
 
 struct Cursor<'a> {

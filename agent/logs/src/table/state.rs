@@ -2,7 +2,8 @@
 //! Must never hold a value that was learned to vary, and must survive damage: what cannot be read is skipped.
 //!
 //! After a first line with the version, one line a pattern: glue as it is, a word between `0x01` and `0x02`,
-//! a variable as `0x03`, a learned variable as `0x04`. None of these bytes can stand in glue or word.
+//! a variable as `0x03`, a learned variable as `0x04`, a rest
+//! that varies as `0x05`. None of these bytes can stand in glue or word.
 
 use crate::signature::Sink;
 use crate::template::{Builder, Slot, Template};
@@ -12,6 +13,7 @@ const WORD: u8 = 1;
 const WORD_END: u8 = 2;
 const VARIABLE: u8 = 3;
 const LEARNED: u8 = 4;
+const REST: u8 = 5;
 /// Patterns read at most.
 const MAX_PATTERNS: usize = 4096;
 
@@ -33,6 +35,8 @@ fn line(template: &Template) -> Vec<u8> {
             out.push(LEARNED);
         } else if slot == Slot::VARIABLE {
             out.push(VARIABLE);
+        } else if slot == Slot::REST {
+            out.push(REST);
         } else {
             out.push(WORD);
             out.extend_from_slice(word);
@@ -54,7 +58,7 @@ fn template(line: &[u8]) -> Option<Template> {
     std::str::from_utf8(line).ok()?;
     let mut builder = Builder::default();
     let mut rest = line;
-    while let Some(mark) = rest.iter().position(|byte| (WORD..=LEARNED).contains(byte)) {
+    while let Some(mark) = rest.iter().position(|byte| (WORD..=REST).contains(byte)) {
         if mark > 0 {
             builder.glue(&rest[..mark]);
         }
@@ -71,6 +75,10 @@ fn template(line: &[u8]) -> Option<Template> {
             }
             LEARNED => {
                 builder.learned();
+                after
+            }
+            REST => {
+                builder.rest();
                 after
             }
             _ => return None,

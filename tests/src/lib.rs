@@ -8,6 +8,7 @@
 mod agent;
 mod calls;
 mod collector;
+mod containerd;
 mod docker;
 mod http;
 mod nginx;
@@ -20,6 +21,7 @@ mod wait;
 pub use agent::Agent;
 pub use calls::{Call, calls};
 pub use collector::Collector;
+pub use containerd::Containerd;
 pub use docker::Docker;
 pub use http::{Response, get};
 pub use nginx::Nginx;

@@ -12,7 +12,7 @@ use crate::config::{
     Config, Histogram as ConfigHistogram, ParentRule as ConfigParentRule, ReadingThread, Temporality as ConfigTemporality,
 };
 use crate::entity::cgroup::Runtime as ContainerRuntime;
-use crate::entity::docker::EngineSocket;
+use crate::entity::engine::EngineSocket;
 use crate::entity::host::{Host, Uname};
 use crate::entity::resolver;
 use crate::entity::sockets::{self, SocketTable};
@@ -147,7 +147,9 @@ fn entity_settings(config: &Config) -> resolver::Settings {
 
 /// The table of connections, as configured.
 pub(super) fn flow(config: &Config) -> Flow {
+            engine(ContainerRuntime::Containerd, &config.entity.containerd_socket),
     let limits = FlowLimits {
+        host_root: Some(config.host.root.clone()),
         connections: usize::try_from(config.capture.max_connections).unwrap_or(usize::MAX),
         answer: config.http.timeout,
         ..FlowLimits::default()

@@ -228,6 +228,7 @@ keys! {
 
     ENTITY_DOCKER_SOCKET: Absolute = "entity.docker_socket", Absolute, Some("/var/run/docker.sock"), "Socket of the Docker engine.";
     ENTITY_PODMAN_SOCKET: Absolute = "entity.podman_socket", Absolute, Some("/run/podman/podman.sock"), "Socket of Podman.";
+    ENTITY_CONTAINERD_SOCKET: Absolute = "entity.containerd_socket", Absolute, Some("/run/containerd/containerd.sock"), "Socket of containerd; k3s has it at /run/k3s/containerd/containerd.sock.";
     ENTITY_TIMEOUT: Time = "entity.timeout", ms(100, 60 * SECOND), Some("2s"), "Longest time for a question to a container runtime.";
 
     HOST_ROOT: Absolute = "host.root", Absolute, Some("/"), "Root of the host's files as the agent sees them.";

@@ -164,6 +164,8 @@ pub struct EntityConfig {
     pub docker_socket: PathBuf,
     /// Podman.
     pub podman_socket: PathBuf,
+    /// containerd.
+    pub containerd_socket: PathBuf,
     /// Longest time for a question.
     pub timeout: Duration,
 }
@@ -328,6 +330,7 @@ fn entity(layers: &Layers) -> Result<EntityConfig, ConfigError> {
     Ok(EntityConfig {
         docker_socket: layers.get(&keys::ENTITY_DOCKER_SOCKET)?,
         podman_socket: layers.get(&keys::ENTITY_PODMAN_SOCKET)?,
+        containerd_socket: layers.get(&keys::ENTITY_CONTAINERD_SOCKET)?,
         timeout: layers.get(&keys::ENTITY_TIMEOUT)?,
     })
 }

@@ -1,7 +1,4 @@
 //! Containers as Docker's Engine API tells of them, over a Unix socket; Podman speaks the same API on its own.
-//!
-//! Only asks, never changes anything. Every request has a time limit, few run at once, and an engine that goes away is
-//! tried again with growing pauses: it may cost names, never time of anyone else.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -15,176 +12,89 @@ use bollard::models::{ContainerInspectResponse, EventActor, EventMessage, HostCo
 use bollard::query_parameters::{EventsOptionsBuilder, InspectContainerOptions, ListContainersOptions};
 use futures_util::StreamExt;
 use remora_core::model::Pid;
-use tokio::sync::{Semaphore, mpsc};
 use tokio::time::timeout;
 
 use super::cgroup::{ContainerId, ContainerRef, Runtime};
 use super::container::{Container, Image, LogTarget, NetworkAddress, PublishedPort};
+use super::engine::{Broken, EngineError, EngineEvent, Reports};
 use super::process::{self, Declared};
 
-/// Requests that one engine gets at once.
-const AT_ONCE: usize = 8;
-/// Pauses between attempts to reach an engine: the first, doubled up to the last.
-const PAUSES: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(30));
 /// Images whose digests are remembered.
 const MAX_IMAGES: usize = 1024;
 
-/// Where an engine listens.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct EngineSocket {
-    /// [`Runtime::Docker`] or [`Runtime::Podman`].
-    pub runtime: Runtime,
-    /// Path of its Unix socket.
-    pub path: PathBuf,
-}
-
-/// Why an engine did not answer.
-#[derive(Debug, thiserror::Error)]
-pub enum EngineError {
-    /// Nothing listens, as on every node without this engine.
-    #[error("{}: no socket", .0.display())]
-    Absent(PathBuf),
-    /// It does not know that container.
-    #[error("no such container")]
-    NotFound,
-    /// It took too long.
-    #[error("no answer within {} s", .0.as_secs_f32())]
-    Timeout(Duration),
-    /// It answered with an error, or not in its protocol.
-    #[error(transparent)]
-    Api(#[from] ApiError),
-}
-
-/// What an engine reports by itself.
-#[derive(Debug)]
-pub enum EngineEvent {
-    /// The engine can be asked (again).
-    Connected,
-    /// The connection ended or could not be made.
-    Lost(EngineError),
-    /// A container was made, started, renamed, or got another address.
-    Changed {
-        /// Which one.
-        id: ContainerId,
-        /// What the event itself tells, for containers that end before they can be asked about.
-        told: Option<Box<Container>>,
-    },
-    /// A container ended.
-    Ended(ContainerId),
-}
-
 /// One engine.
 #[derive(Debug)]
-pub struct Engine {
-    socket: EngineSocket,
+pub(super) struct Docker {
+    runtime: Runtime,
+    path: PathBuf,
     /// Time for one answer.
     answer: Duration,
-    permits: Semaphore,
     /// Repository digests by image id.
     images: Mutex<HashMap<String, Vec<String>>>,
 }
 
-impl Engine {
-    /// Does not connect yet. Each answer may take `answer`.
-    #[must_use]
-    pub fn new(socket: EngineSocket, answer: Duration) -> Self {
-        Self { socket, answer, permits: Semaphore::new(AT_ONCE), images: Mutex::default() }
+impl Docker {
+    /// `runtime` is whose containers they are.
+    pub(super) fn new(runtime: Runtime, path: PathBuf, answer: Duration) -> Self {
+        Self { runtime, path, answer, images: Mutex::default() }
     }
 
-    /// Whether a container with this runtime in its cgroup path may be this engine's.
-    #[must_use]
-    pub fn may_know(&self, runtime: Runtime) -> bool {
-        runtime == self.socket.runtime || runtime == Runtime::Unnamed
-    }
-
-    /// Where it listens.
-    #[must_use]
-    pub fn path(&self) -> &Path {
-        &self.socket.path
+    /// Whose containers they are.
+    pub(super) fn runtime(&self) -> Runtime {
+        self.runtime
     }
 
     /// Describes a container.
-    ///
-    /// # Errors
-    /// [`EngineError`].
-    pub async fn inspect(&self, id: &ContainerId) -> Result<Container, EngineError> {
-        let Ok(_permit) = self.permits.acquire().await else { return Err(EngineError::Timeout(self.answer)) };
-        let found = async {
-            let api = self.connect().await?;
-            let found = api.inspect_container(id.as_str(), None::<InspectContainerOptions>).await.map_err(not_found)?;
-            let digests = self.repo_digests(&api, found.image.as_deref()).await;
-            convert(self.socket.runtime, found, digests).ok_or(EngineError::NotFound)
-        };
-        timeout(self.answer, found).await.unwrap_or(Err(EngineError::Timeout(self.answer)))
+    pub(super) async fn inspect(&self, id: &ContainerId) -> Result<Container, EngineError> {
+        let api = self.connect().await?;
+        let found = api.inspect_container(id.as_str(), None::<InspectContainerOptions>).await.map_err(not_found)?;
+        let digests = self.repo_digests(&api, found.image.as_deref()).await;
+        convert(self.runtime, found, digests).ok_or(EngineError::NotFound)
     }
 
-    /// Reports what happens until the receiver is dropped; reconnects for ever.
-    pub async fn watch(&self, events: mpsc::Sender<(Runtime, EngineEvent)>) {
-        let mut pause = PAUSES.0;
-        loop {
-            let (error, connected) = self.watch_once(&events).await;
-            if connected {
-                pause = PAUSES.0;
-            }
-            if self.report(&events, EngineEvent::Lost(error)).await.is_err() {
-                return;
-            }
-            tokio::time::sleep(pause).await;
-            pause = (pause * 2).min(PAUSES.1);
-        }
-    }
-
-    /// One connection. Tells why it ended, and whether it stood at all.
-    async fn watch_once(&self, events: &mpsc::Sender<(Runtime, EngineEvent)>) -> (EngineError, bool) {
+    /// Reports what happens while one connection stands.
+    pub(super) async fn watch(&self, reports: &Reports) -> Broken {
         let api = match timeout(self.answer, self.connect()).await {
             Ok(Ok(api)) => api,
-            Ok(Err(error)) => return (error, false),
-            Err(_) => return (EngineError::Timeout(self.answer), false),
+            Ok(Err(error)) => return Broken::before(error),
+            Err(_) => return Broken::before(EngineError::Timeout(self.answer)),
         };
         // Events first and the list second: what starts between the two is seen twice, never missed.
         let filters = HashMap::from([("type", vec!["container", "network"])]);
         let mut stream = Box::pin(api.events(Some(EventsOptionsBuilder::default().filters(&filters).build())));
         let running = match timeout(self.answer, api.list_containers(None::<ListContainersOptions>)).await {
             Ok(Ok(running)) => running,
-            Ok(Err(error)) => return (error.into(), false),
-            Err(_) => return (EngineError::Timeout(self.answer), false),
+            Ok(Err(error)) => return Broken::before(error.into()),
+            Err(_) => return Broken::before(EngineError::Timeout(self.answer)),
         };
         let changed =
             running.into_iter().filter_map(|summary| summary.id).map(|id| EngineEvent::Changed { id: ContainerId::new(&id), told: None });
         for event in std::iter::once(EngineEvent::Connected).chain(changed) {
-            if self.report(events, event).await.is_err() {
-                return (EngineError::Timeout(self.answer), true);
+            if reports.send(event).await.is_err() {
+                return Broken::after(EngineError::Ended);
             }
         }
         while let Some(message) = stream.next().await {
             let event = match message {
-                Ok(message) => event(self.socket.runtime, message),
-                Err(error) => return (error.into(), true),
+                Ok(message) => event(self.runtime, message),
+                Err(error) => return Broken::after(error.into()),
             };
             if let Some(event) = event
-                && self.report(events, event).await.is_err()
+                && reports.send(event).await.is_err()
             {
                 break;
             }
         }
-        (EngineError::Absent(self.socket.path.clone()), true)
-    }
-
-    async fn report(
-        &self,
-        events: &mpsc::Sender<(Runtime, EngineEvent)>,
-        event: EngineEvent,
-    ) -> Result<(), mpsc::error::SendError<(Runtime, EngineEvent)>> {
-        events.send((self.socket.runtime, event)).await
+        Broken::after(EngineError::Ended)
     }
 
     /// Connections are made for each request, so an engine that was restarted (and perhaps replaced) is no special case.
     async fn connect(&self) -> Result<bollard::Docker, EngineError> {
-        let path = self.socket.path.to_string_lossy();
+        let path = self.path.to_string_lossy();
         let api =
             bollard::Docker::connect_with_unix(&path, self.answer.as_secs().max(1), API_DEFAULT_VERSION).map_err(|error| match error {
-                ApiError::SocketNotFoundError(_) => EngineError::Absent(self.socket.path.clone()),
-                other => EngineError::Api(other),
+                ApiError::SocketNotFoundError(_) => EngineError::Absent(self.path.clone()),
+                other => EngineError::Docker(other),
             })?;
         Ok(api.negotiate_version().await?)
     }
@@ -210,7 +120,7 @@ impl Engine {
 fn not_found(error: ApiError) -> EngineError {
     match error {
         ApiError::DockerResponseServerError { status_code: 404, .. } => EngineError::NotFound,
-        other => EngineError::Api(other),
+        other => EngineError::Docker(other),
     }
 }
 

@@ -10,7 +10,7 @@ mod root {
 
     use super::super::cgroup::{ContainerId, Runtime};
     use super::super::counters::Reason;
-    use super::super::docker::EngineSocket;
+    use super::super::engine::EngineSocket;
     use super::super::resolver::{self, Settings};
     use super::super::resolver_tests::{eventually, host, known, who};
     use super::super::table::{EntityKind, Lookup};

@@ -15,11 +15,11 @@ use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use super::candidate::{self, Basis, Candidate, EntityKey};
-use super::cgroup::{ContainerId, ContainerRef, Placement, Runtime};
+use super::cgroup::{ContainerId, ContainerRef, Placement, PodRef, Runtime};
 use super::cgroup_id::CgroupIds;
 use super::container::Container;
 use super::counters::Reason;
-use super::docker::{Engine, EngineError, EngineEvent, EngineSocket};
+use super::engine::{Asked, Engine, EngineError, EngineEvent, EngineSocket};
 use super::host::Host;
 use super::listeners::Listeners;
 use super::process::{self, NetNs, ReadError};
@@ -45,6 +45,9 @@ pub struct Settings {
     pub cgroup2: Option<PathBuf>,
     /// Engines to ask.
     pub engines: Vec<EngineSocket>,
+    /// The host's root directory, below which kubelets, Podman and CRI-O leave files that name containers; `None` leaves
+    /// those alone.
+    pub host_root: Option<PathBuf>,
     /// Time for one answer of an engine.
     pub engine_timeout: Duration,
     /// Processes in the table.
@@ -65,7 +68,9 @@ impl Default for Settings {
             engines: vec![
                 EngineSocket { runtime: Runtime::Docker, path: "/var/run/docker.sock".into() },
                 EngineSocket { runtime: Runtime::Podman, path: "/run/podman/podman.sock".into() },
+                EngineSocket { runtime: Runtime::Containerd, path: "/run/containerd/containerd.sock".into() },
             ],
+            host_root: None,
             engine_timeout: Duration::from_secs(3),
             max_processes: 32_768,
             max_entities: 8_192,
@@ -144,7 +149,7 @@ impl Resolver {
     fn new(settings: Settings, host: Host, tables: Arc<Tables>) -> Self {
         let (messages, inbox) = mpsc::channel(QUEUE);
         Self {
-            engines: settings.engines.iter().cloned().map(|socket| Arc::new(Engine::new(socket, settings.engine_timeout))).collect(),
+            engines: engines(&settings),
             cgroup_ids: settings.cgroup2.clone().map(|mount| Arc::new(Mutex::new(CgroupIds::new(mount, settings.max_cgroups)))),
             readers: Arc::new(Semaphore::new(READERS)),
             settings,
@@ -254,17 +259,18 @@ impl Resolver {
             }
             return;
         }
+        let pod = waiting.as_ref().and_then(|candidate| candidate.placement.pod.clone()).or_else(|| self.pod_of(&reference.id));
         self.details.insert(reference.id.clone(), Details::Asked(waiting.into_iter().collect()));
-        self.ask_engines(engines, reference, None);
+        self.ask_engines(engines, Asked { reference, pod }, None);
     }
 
-    fn ask_engines(&mut self, engines: Vec<Arc<Engine>>, reference: ContainerRef, told: Option<Box<Container>>) {
+    fn ask_engines(&mut self, engines: Vec<Arc<Engine>>, asked: Asked, told: Option<Box<Container>>) {
         let (tables, messages, proc_root) = (Arc::clone(&self.tables), self.messages.clone(), self.settings.proc_root.clone());
         self.work.spawn(async move {
             let mut found = None;
             let mut reason = Reason::ContainerNotFound;
             for engine in engines {
-                match engine.inspect(&reference.id).await {
+                match engine.inspect(&asked).await {
                     Ok(container) => {
                         found = Some(container);
                         break;
@@ -279,7 +285,7 @@ impl Resolver {
             }
             let found =
                 found.map(|container| Found { net: container.main_pid.and_then(|pid| process::net_namespace(&proc_root, pid)), container });
-            let _ = messages.send(Message::Described { reference, found }).await;
+            let _ = messages.send(Message::Described { reference: asked.reference, found }).await;
         });
     }
 
@@ -347,7 +353,8 @@ impl Resolver {
             EngineEvent::Changed { id, told } => {
                 let engines: Vec<_> = self.engines.iter().filter(|engine| engine.may_know(runtime)).cloned().collect();
                 self.details.entry(id.clone()).or_insert_with(|| Details::Asked(Vec::new()));
-                self.ask_engines(engines, ContainerRef { runtime, id }, told);
+                let pod = self.pod_of(&id);
+                self.ask_engines(engines, Asked { reference: ContainerRef { runtime, id }, pod }, told);
             }
             EngineEvent::Ended(id) => self.ended(&id),
         }
@@ -410,6 +417,11 @@ impl Resolver {
         }
         self.tables.asked.answered(pid);
         self.tables.published();
+    }
+
+    /// The pod that the cgroups of a container's processes name.
+    fn pod_of(&self, id: &ContainerId) -> Option<PodRef> {
+        self.tables.containers.get(id).and_then(|slot| slot.entity().placement.pod.clone())
     }
 
     fn container(&self, id: &ContainerId) -> Option<&Arc<Container>> {
@@ -567,6 +579,13 @@ impl Resolver {
             }
         }
     }
+}
+
+/// All engines, in the order in which they are asked: those that know most come first.
+fn engines(settings: &Settings) -> Vec<Arc<Engine>> {
+    let sockets = settings.engines.iter().cloned().map(|socket| Engine::new(socket, settings.engine_timeout));
+    let files = settings.host_root.as_deref().map(|root| Engine::files(root, settings.engine_timeout));
+    sockets.chain(files.into_iter().flatten()).map(Arc::new).collect()
 }
 
 /// Which processes of the table have ended, and which are no longer what they were. Blocks.

@@ -8,7 +8,7 @@ use remora_core::model::{CgroupId, Pid, semconv};
 
 use super::cgroup::{ContainerId, Runtime};
 use super::counters::Reason;
-use super::docker::EngineSocket;
+use super::engine::EngineSocket;
 use super::fixture::{self, Tree};
 use super::host::{Host, Uname};
 use super::process::StartTime;

@@ -1,12 +1,12 @@
 //! Which files are logs: those of containers, of pods, and those that the configuration names.
 
 use super::lane::Format;
-use super::owner::{Owners, PodContainer};
+use super::owner::Owners;
 use super::position::FileKey;
 use super::proc_files;
 use super::siblings;
-use crate::entity::cgroup::ContainerId;
 use crate::entity::container::Container;
+use crate::entity::kubelet_logs::{self, PODS, PodContainer, below, entries};
 use crate::entity::table::{Entity, Lookup, Who};
 use crate::selection::Glob;
 use remora_core::model::Pid;
@@ -31,11 +31,6 @@ pub(super) struct Found {
     pub(super) entity: Arc<Entity>,
     /// Whose patterns are shared.
     pub(super) workload: String,
-}
-
-/// A path of the host below the root it is mounted at.
-pub(super) fn below(root: &Path, path: &Path) -> PathBuf {
-    root.join(path.strip_prefix("/").unwrap_or(path))
 }
 
 /// The workload of an entity: replicas and restarts of one share it.
@@ -69,18 +64,18 @@ pub(super) fn containers(root: &Path, owners: &Owners) -> Vec<Found> {
 
 /// Logs of pods: `/var/log/pods/NAMESPACE_POD_UID/CONTAINER/RESTARTS.log`.
 pub(super) fn pods(root: &Path, owners: &mut Owners) -> Vec<Found> {
-    let base = Path::new("/var/log/pods");
+    let base = Path::new(PODS);
     let mut ids = None;
     let mut found = Vec::new();
     for pod in entries(&below(root, base)) {
         for container in entries(&pod) {
             for file in entries(&container).into_iter().filter(|file| file.extension().is_some_and(|extension| extension == "log")) {
-                let Some(name) = pod_container(&file) else { continue };
+                let Some(name) = PodContainer::of_log(&file) else { continue };
                 if found.len() >= MAX_FOUND {
                     return found;
                 }
                 let shown = base.join(file.strip_prefix(below(root, base)).unwrap_or(&file));
-                let id = ids.get_or_insert_with(|| container_ids(root)).get(&shown).cloned();
+                let id = ids.get_or_insert_with(|| kubelet_logs::ids_by_log(root)).get(&shown).cloned();
                 let entity = owners.pod(name, id);
                 let workload = workload_of(&entity);
                 // Docker as the runtime of a kubelet leaves links to its own files here, which are followed by themselves.
@@ -92,35 +87,6 @@ pub(super) fn pods(root: &Path, owners: &mut Owners) -> Vec<Found> {
         }
     }
     found
-}
-
-fn entries(directory: &Path) -> Vec<PathBuf> {
-    std::fs::read_dir(directory).into_iter().flatten().flatten().map(|entry| entry.path()).collect()
-}
-
-/// Names in the path of a pod's log.
-fn pod_container(file: &Path) -> Option<PodContainer> {
-    let mut parts = file.iter().rev().map(|part| part.to_str());
-    let (restarts, container, pod) = (parts.next()??, parts.next()??, parts.next()??);
-    // Neither namespaces nor pods may have an underscore in their names.
-    let mut pod = pod.splitn(3, '_');
-    Some(PodContainer {
-        namespace: pod.next()?.to_owned(),
-        pod: pod.next()?.to_owned(),
-        uid: pod.next()?.to_owned(),
-        container: container.to_owned(),
-        restarts: restarts.strip_suffix(".log").and_then(|count| count.parse().ok()),
-    })
-}
-
-/// Container ids by log file: `/var/log/containers/POD_NAMESPACE_CONTAINER-ID.log` links to it.
-fn container_ids(root: &Path) -> HashMap<PathBuf, ContainerId> {
-    let links = entries(&below(root, Path::new("/var/log/containers")));
-    let ids = links.into_iter().filter_map(|link| {
-        let id = link.file_stem()?.to_str()?.rsplit_once('-')?.1;
-        Some((std::fs::read_link(&link).ok()?, ContainerId::new(id)))
-    });
-    ids.collect()
 }
 
 /// Files that the configuration names.
@@ -208,14 +174,6 @@ fn fixed_part(pattern: &str) -> PathBuf {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_pods_log_is_named_by_its_path() {
-        let found = pod_container(Path::new("/var/log/pods/shop_web-7d4b9c8f6d-x2x7k_6a1c/app/3.log")).unwrap();
-        assert_eq!((found.namespace.as_str(), found.pod.as_str(), found.uid.as_str()), ("shop", "web-7d4b9c8f6d-x2x7k", "6a1c"));
-        assert_eq!((found.container.as_str(), found.restarts), ("app", Some(3)));
-        assert!(pod_container(Path::new("/var/log/pods/odd/app/0.log")).is_none());
-    }
 
     #[test]
     fn globs_are_entered_below_their_fixed_part() {

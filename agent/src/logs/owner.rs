@@ -1,7 +1,9 @@
 //! Whose a log is: the entity that spans of the same container or unit have too, else one made from what the log says.
 
 use crate::entity::cgroup::{ContainerId, Manager, Placement, UnitRef};
+use crate::entity::container::Container;
 use crate::entity::host::Host;
+use crate::entity::kubelet_logs::PodContainer;
 use crate::entity::service_name::Service;
 use crate::entity::table::{Entities, Entity, EntityId, EntityKind};
 use crate::entity::workload;
@@ -14,17 +16,6 @@ const MAX_MADE: usize = 8192;
 /// Numbers of owners that are made here go down from this one.
 const FIRST: u32 = u32::MAX - 1;
 
-/// A container of a pod, as the path of its log names it.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) struct PodContainer {
-    pub(super) namespace: String,
-    pub(super) pod: String,
-    pub(super) uid: String,
-    pub(super) container: String,
-    /// How often the kubelet started the container again.
-    pub(super) restarts: Option<i64>,
-}
-
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum Name {
     Pod(PodContainer, Option<ContainerId>),
@@ -34,19 +25,23 @@ enum Name {
     Kernel,
 }
 
+/// UID of a pod, container, and restarts where a runtime tells them.
+type PodKey = (String, String, Option<i64>);
+
 /// Finds owners, and makes those that `entity` does not know.
 pub(super) struct Owners {
     entities: Entities,
     host: Host,
     made: HashMap<Name, Arc<Entity>>,
     units: HashMap<Arc<str>, EntityId>,
+    pods: HashMap<PodKey, EntityId>,
     generation: Option<u64>,
     next: u32,
 }
 
 impl Owners {
     pub(super) fn new(entities: Entities, host: Host) -> Self {
-        Self { entities, host, made: HashMap::new(), units: HashMap::new(), generation: None, next: FIRST }
+        Self { entities, host, made: HashMap::new(), units: HashMap::new(), pods: HashMap::new(), generation: None, next: FIRST }
     }
 
     pub(super) fn entities(&self) -> &Entities {
@@ -56,7 +51,7 @@ impl Owners {
     /// The container of a pod. `id` is its id, where that is known.
     pub(super) fn pod(&mut self, pod: PodContainer, id: Option<ContainerId>) -> Arc<Entity> {
         let known = id.as_ref().and_then(|id| self.entities.by_container(id));
-        if let Some(entity) = known.filter(|entity| entity.container.is_some()) {
+        if let Some(entity) = known.filter(|entity| entity.container.is_some()).or_else(|| self.described_pod(&pod)) {
             return entity;
         }
         let name = Name::Pod(pod.clone(), id.clone());
@@ -80,6 +75,14 @@ impl Owners {
             }
             entity
         })
+    }
+
+    /// The container of a pod that a runtime has described by the same names.
+    fn described_pod(&mut self, pod: &PodContainer) -> Option<Arc<Entity>> {
+        self.refresh();
+        let key = |restarts| (pod.uid.clone(), pod.container.clone(), restarts);
+        let id = self.pods.get(&key(pod.restarts)).or_else(|| self.pods.get(&key(None)))?;
+        self.entities.get(*id)
     }
 
     /// A container that only its id tells of.
@@ -131,20 +134,30 @@ impl Owners {
         entity
     }
 
-    /// Reads the names of the known units again if they may have changed.
+    /// Reads the names of the known units and pods again if they may have changed.
     fn refresh(&mut self) {
         let generation = self.entities.generation();
         if self.generation.replace(generation) == Some(generation) {
             return;
         }
-        let units = self.entities.all().into_iter().filter(|entity| entity.kind == EntityKind::Unit);
-        self.units = units
-            .filter_map(|entity| {
-                let unit = entity.placement.unit.as_ref().filter(|unit| unit.manager == Manager::System)?;
-                Some((Arc::clone(&unit.name), entity.id))
-            })
-            .collect();
+        self.units.clear();
+        self.pods.clear();
+        for entity in self.entities.all() {
+            if let Some(unit) =
+                entity.placement.unit.as_ref().filter(|unit| entity.kind == EntityKind::Unit && unit.manager == Manager::System)
+            {
+                self.units.insert(Arc::clone(&unit.name), entity.id);
+            }
+            if let Some(key) = entity.container.as_deref().and_then(pod_key) {
+                self.pods.insert(key, entity.id);
+            }
+        }
     }
+}
+
+fn pod_key(container: &Container) -> Option<PodKey> {
+    let pod = container.kubernetes()?;
+    Some((pod.uid?.to_owned(), pod.container?.to_owned(), pod.restarts))
 }
 
 fn named(name: &str, instance: &str) -> Service {

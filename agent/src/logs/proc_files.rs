@@ -2,8 +2,8 @@
 //!
 //! Only asked for where the configuration names files. Bounded: a node with very many descriptors is read in part.
 
-use super::discover;
 use super::position::FileKey;
+use crate::entity::kubelet_logs::below;
 use remora_core::model::Pid;
 use std::path::{Path, PathBuf};
 
@@ -25,7 +25,7 @@ impl Written {
     /// Whether the file still has its name, and has it only where its process is: in a container.
     pub(super) fn is_elsewhere(&self, root: &Path) -> bool {
         let key = |path: &Path| std::fs::metadata(path).ok().map(|metadata| FileKey::of(&metadata));
-        key(&self.reached) == Some(self.key) && key(&discover::below(root, Path::new(&self.path))) != Some(self.key)
+        key(&self.reached) == Some(self.key) && key(&below(root, Path::new(&self.path))) != Some(self.key)
     }
 }
 

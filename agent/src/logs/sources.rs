@@ -8,6 +8,7 @@ use super::follow::{Activity, Begin, Followed, Turn};
 use super::intake::{Intake, Origin, TableId};
 use super::journal::{self, Journal};
 use super::kmsg::Kmsg;
+use super::lane::Format;
 use super::owner::Owners;
 use super::position::{FilePosition, LANES, State};
 use super::store::Checkpoint;
@@ -26,6 +27,8 @@ const SCAN: Duration = Duration::from_secs(1);
 const CLOSE: Duration = Duration::from_secs(60);
 /// A file is found that soon after it was made.
 const DISCOVERY: Duration = Duration::from_secs(60);
+/// A pod's log waits for so long for a runtime to describe its container, so that its first lines have all names.
+const PATIENCE: Duration = Duration::from_secs(2);
 /// Most files that are open at one time.
 const MAX_FILES: usize = 16_384;
 /// Bytes of one read.
@@ -86,6 +89,8 @@ pub struct Sources {
     by_path: HashMap<PathBuf, usize>,
     /// Positions of files that are not open.
     parked: State,
+    /// Logs of pods that no runtime has described yet, and since when they are known.
+    strangers: HashMap<PathBuf, Instant>,
     sent: State,
     journal: Option<Journal>,
     kernel: Option<(Kmsg, Arc<Origin>)>,
@@ -118,6 +123,7 @@ impl Sources {
             by_path: HashMap::new(),
             parked: done,
             sent,
+            strangers: HashMap::new(),
             journal,
             kernel,
             horizon,
@@ -245,7 +251,7 @@ impl Sources {
             }
             return;
         }
-        if self.sources.len() >= MAX_FILES || self.is_followed_elsewhere(&found) {
+        if self.sources.len() >= MAX_FILES || self.is_stranger(&found, now) || self.is_followed_elsewhere(&found) {
             return;
         }
         let Found { path, shown, format, entity, workload } = found;
@@ -267,6 +273,16 @@ impl Sources {
 
     /// A file that was rotated may match a glob under its new name.
     fn is_followed_elsewhere(&self, found: &Found) -> bool {
+    /// Whether a runtime may still tell more of whose log this is.
+    fn is_stranger(&mut self, found: &Found, now: Instant) -> bool {
+        let waits = found.format == Format::Cri && found.entity.container.is_none();
+        if waits && now.saturating_duration_since(*self.strangers.entry(found.path.clone()).or_insert(now)) < PATIENCE {
+            return true;
+        }
+        self.strangers.remove(&found.path);
+        false
+    }
+
         use super::position::FileKey;
         let Ok(metadata) = std::fs::metadata(&found.path) else { return false };
         let key = FileKey::of(&metadata);
@@ -319,6 +335,7 @@ impl Sources {
         }
         if self.scans.is_multiple_of(600) {
             self.parked.files.retain(|path, _| std::path::Path::new(path).exists());
+        self.strangers.retain(|_, since| now.saturating_duration_since(*since) < CLOSE);
         }
     }
 }

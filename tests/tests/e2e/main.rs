@@ -10,6 +10,7 @@ mod messages;
 mod networks;
 mod parents;
 
+mod pods;
 use remora_tests::{Process, part};
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};

@@ -21,7 +21,7 @@ use crate::kernel::{self, Capability, Roots};
 use crate::pipeline::capture::{self, Closes, Parts};
 use crate::pipeline::export::Export;
 use crate::pipeline::report::{self, Reporter};
-use crate::pipeline::{Desk, DeskSettings, Reading, RouteSettings};
+use crate::pipeline::{Desk, DeskSettings, Feed, Reading, RouteSettings};
 use crate::selfobs::Counters;
 use crate::trace::sampling::{Errors, ParentRule, Sampler};
 use crate::trace::{Limits as TraceLimits, Settings as TraceSettings, Tracer};
@@ -68,11 +68,19 @@ pub fn run(config: Config) -> Result<(), CommandError> {
     let own_metrics = export.own_metrics(&config, &host, &counters);
 
     let stop = Arc::new(AtomicBool::new(false));
-    let shared = Shared { entities: entities.clone(), host: host.clone(), view: &view, counters: &counters, export: &export };
+    let served = Feed::default();
+    let shared = Shared {
+        entities: entities.clone(),
+        host: host.clone(),
+        view: &view,
+        counters: &counters,
+        export: &export,
+        served: served.clone(),
+    };
     let logs = run_logs::start(&config, shared, Arc::clone(&stop))?;
     let parts = Parts {
         flow: flow(&config),
-        desk: desk(&config, entities, host, &view, &counters),
+        desk: desk(&config, entities, host, &view, &counters, served),
         outlet: export.outlet(),
         counters,
         view,
@@ -139,7 +147,9 @@ fn entity_settings(config: &Config) -> resolver::Settings {
         engines: vec![
             engine(ContainerRuntime::Docker, &config.entity.docker_socket),
             engine(ContainerRuntime::Podman, &config.entity.podman_socket),
+            engine(ContainerRuntime::Containerd, &config.entity.containerd_socket),
         ],
+        host_root: Some(config.host.root.clone()),
         engine_timeout: config.entity.timeout,
         ..resolver::Settings::default()
     }
@@ -147,9 +157,7 @@ fn entity_settings(config: &Config) -> resolver::Settings {
 
 /// The table of connections, as configured.
 pub(super) fn flow(config: &Config) -> Flow {
-            engine(ContainerRuntime::Containerd, &config.entity.containerd_socket),
     let limits = FlowLimits {
-        host_root: Some(config.host.root.clone()),
         connections: usize::try_from(config.capture.max_connections).unwrap_or(usize::MAX),
         answer: config.http.timeout,
         ..FlowLimits::default()
@@ -162,7 +170,7 @@ pub(super) fn flow(config: &Config) -> Flow {
     Flow::new(limits, options)
 }
 
-fn desk(config: &Config, entities: Entities, host: Host, view: &View, counters: &Arc<Counters>) -> Desk {
+fn desk(config: &Config, entities: Entities, host: Host, view: &View, counters: &Arc<Counters>, served: Feed) -> Desk {
     let clock = Reading::now();
     let seed = clock.unix_nanos ^ u64::from(std::process::id()) << 32;
     let settings = DeskSettings {
@@ -175,6 +183,7 @@ fn desk(config: &Config, entities: Entities, host: Host, view: &View, counters: 
         counters: Arc::clone(counters),
         selection: config.selection.clone(),
         routes: RouteSettings { rules: config.http.routes.clone(), limit: usize::try_from(config.http.route_limit).unwrap_or(usize::MAX) },
+        served: config.logs.enabled.then_some(served),
         batch: usize::try_from(config.traces.batch_size).unwrap_or(usize::MAX),
         delay: config.traces.batch_delay,
     };

@@ -5,10 +5,11 @@ use crate::config::Config;
 use crate::entity::host::Host;
 use crate::entity::table::Entities;
 use crate::logs::{Intake, IntakeSettings, Machine, Settings, Sources, Store};
+use crate::pipeline::Feed;
 use crate::pipeline::export::Export;
 use crate::pipeline::logs::{self, Arrival, Landing, LogParts, LogSettings};
 use crate::selfobs::{Counters, Loss};
-use crate::view::View;
+use crate::view::{UnixNanos, View};
 use remora_logs::redact::Redactor;
 use remora_logs::table::Limits;
 use std::sync::Arc;
@@ -25,6 +26,7 @@ pub(super) struct Shared<'a> {
     pub(super) view: &'a View,
     pub(super) counters: &'a Arc<Counters>,
     pub(super) export: &'a Export,
+    pub(super) served: Feed,
 }
 
 /// Starts the log thread, if logs are wanted.
@@ -83,6 +85,7 @@ fn parts(config: &Config, shared: Shared<'_>) -> LogParts {
         exclude: config.logs.files_exclude.clone(),
         selection: config.selection.clone(),
         machine: Machine::Read,
+        clock: || UnixNanos::now().0,
     };
     let intake = IntakeSettings {
         settings: remora_logs::Settings { limits: limits(config), redactor: redactor(config) },
@@ -90,11 +93,13 @@ fn parts(config: &Config, shared: Shared<'_>) -> LogParts {
         counters: Arc::clone(shared.counters),
     };
     LogParts {
-        sources: Sources::new(settings, shared.entities, shared.host, checkpoint),
+        sources: Sources::new(settings, shared.entities.clone(), shared.host, checkpoint),
         intake: Intake::new(intake),
         store,
         records: shared.export.log_outlet(config.logs.exporter),
         metrics: shared.export.outlet(),
+        served: shared.served,
+        entities: shared.entities,
         view: shared.view.clone(),
         counters: Arc::clone(shared.counters),
         settings: LogSettings {

@@ -54,13 +54,15 @@ pub(super) struct Turn<'a> {
     pub(super) intake: &'a mut Intake,
     pub(super) buffer: &'a mut [u8],
     pub(super) now: Instant,
-    /// Now, in nanoseconds since the Unix epoch.
+    /// When the turn began, in nanoseconds since the Unix epoch.
     pub(super) wall: UnixNanos,
+    /// Tells the time likewise.
+    pub(super) clock: fn() -> UnixNanos,
 }
 
 impl Turn<'_> {
     fn target<'a>(&self, origin: &'a Arc<Origin>, table: TableId) -> Target<'a> {
-        Target { origin, table, wall: self.wall, now: self.now }
+        Target { origin, table, wall: self.wall, now: self.now, since: 0, by: self.wall }
     }
 }
 
@@ -187,8 +189,8 @@ impl Followed {
         if self.tails[index].look().is_ok_and(|look| look == Look::Replaced) {
             self.replaced(index, origin, table, turn);
         }
-        let target = turn.target(origin, table);
         let (tail, lanes) = (&mut self.tails[index], &mut self.lanes);
+        let target = Target { since: tail.empty_at, ..turn.target(origin, table) };
         let (number, resume) = (tail.number, tail.resume);
         let mut activity = Activity::Quiet;
         loop {
@@ -196,7 +198,12 @@ impl Followed {
             if bound == 0 {
                 return Activity::More;
             }
-            match tail.read(&mut turn.buffer[..bound], |frame| lanes.frame(&frame, number, &resume, target, turn.intake)) {
+            let mut by = None;
+            let step = tail.read(&mut turn.buffer[..bound], |frame| {
+                let target = Target { by: *by.get_or_insert_with(turn.clock), ..target };
+                lanes.frame(&frame, number, &resume, target, turn.intake);
+            });
+            match step {
                 Ok(Step::Bytes(got)) => {
                     *left -= got;
                     tail.quiet_since = None;
@@ -204,6 +211,7 @@ impl Followed {
                 }
                 Ok(Step::End) => {
                     tail.quiet_since.get_or_insert(turn.now);
+                    tail.empty_at = turn.wall;
                     return activity;
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}

@@ -1,7 +1,7 @@
 //! Files that grow, rotate, are cut, vanish, and are found again by the next agent.
 
 use super::follow::{Activity, Begin, Followed, Turn};
-use super::intake::{Intake, IntakeSettings, Origin};
+use super::intake::{Intake, IntakeSettings, Origin, Written};
 use super::lane::Format;
 use super::position::FilePosition;
 use crate::entity::cgroup::Placement;
@@ -15,6 +15,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
+
+/// When each read of these tests is over.
+const READ_BY: u64 = 1_900_000_000_000_000_000;
 
 fn origin() -> Arc<Origin> {
     let service = Service { name: "app".into(), namespace: None, version: None, instance: "1".into() };
@@ -32,6 +35,7 @@ struct Agent {
     now: Instant,
     wall: u64,
     got: Vec<String>,
+    written: Vec<Written>,
 }
 
 impl Agent {
@@ -40,7 +44,16 @@ impl Agent {
         let settings = IntakeSettings { settings: remora_logs::Settings::default(), state: None, counters: Arc::clone(&counters) };
         let intake = Intake::new(settings);
         let followed = make(&intake);
-        Self { followed, intake, counters, origin: origin(), now: Instant::now(), wall: 1_795_619_045_000_000_000, got: Vec::new() }
+        Self {
+            followed,
+            intake,
+            counters,
+            origin: origin(),
+            now: Instant::now(),
+            wall: 1_795_619_045_000_000_000,
+            got: Vec::new(),
+            written: Vec::new(),
+        }
     }
 
     fn begin(path: &Path, format: Format, begin: Begin) -> Self {
@@ -57,14 +70,17 @@ impl Agent {
         self.wall += u64::try_from(passed.as_nanos()).unwrap();
         let table = self.intake.table(&"app".into(), self.wall);
         let mut buffer = vec![0; 1000];
-        let mut turn = Turn { intake: &mut self.intake, buffer: &mut buffer, now: self.now, wall: self.wall };
+        let mut turn = Turn { intake: &mut self.intake, buffer: &mut buffer, now: self.now, wall: self.wall, clock: || READ_BY };
         let activity = self.followed.turn(&self.origin, table, &mut turn);
         self.take();
         activity
     }
 
     fn take(&mut self) {
-        self.got.extend(self.intake.take().into_iter().map(|held| held.record.body));
+        for held in self.intake.take() {
+            self.got.push(held.record.body);
+            self.written.push(held.written);
+        }
     }
 
     /// Turns until nothing is new, long enough for messages to be complete, but not for files to be let go.
@@ -338,7 +354,7 @@ fn times_and_streams_come_from_the_envelope() {
     agent.now += Duration::from_secs(2);
     let table = agent.intake.table(&"app".into(), agent.wall);
     let mut buffer = vec![0; 1000];
-    let mut turn = Turn { intake: &mut agent.intake, buffer: &mut buffer, now: agent.now, wall: agent.wall };
+    let mut turn = Turn { intake: &mut agent.intake, buffer: &mut buffer, now: agent.now, wall: agent.wall, clock: || READ_BY };
     agent.followed.turn(&agent.origin, table, &mut turn);
     agent.take();
     assert_eq!(agent.got, ["no envelope", "half a line"]);
@@ -393,4 +409,21 @@ fn a_path_that_cannot_be_read_is_told_once() {
     fs::remove_dir(log.path()).unwrap();
     log.write(lines(0, 2));
     assert_eq!(agent.read(), expected(0, 2));
+}
+
+#[test]
+fn a_line_without_time_was_written_between_two_looks_at_its_file() {
+    let log = Log::new();
+    log.write("first\n");
+    let mut agent = Agent::begin(&log.path(), Format::Plain, Begin::Whole);
+    agent.read();
+    log.write("second\n");
+    let looked = agent.wall;
+    agent.read();
+    assert_eq!(agent.written, [Written::Between(0, READ_BY), Written::Between(looked, READ_BY)]);
+    let stamped = Log::new();
+    stamped.write("2026-11-25T15:04:05.5Z stdout F third\n");
+    let mut agent = Agent::begin(&stamped.path(), Format::Cri, Begin::Whole);
+    agent.read();
+    assert_eq!(agent.written, [Written::Stamped(1_795_619_045_500_000_000)]);
 }

@@ -38,6 +38,15 @@ pub struct Origin {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct TableId(usize);
 
+/// When a message was written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Written {
+    /// Somewhat before this stamp of a runtime, the journal or the kernel.
+    Stamped(UnixNanos),
+    /// After the first, when its source did not hold it, and before the second, when it was read.
+    Between(UnixNanos, UnixNanos),
+}
+
 /// A message that waits for its batch.
 #[derive(Debug)]
 pub struct Held {
@@ -51,6 +60,8 @@ pub struct Held {
     pub time: Option<UnixNanos>,
     /// When it was read.
     pub observed: UnixNanos,
+    /// What is known of when it was written.
+    pub written: Written,
     /// The table that counted it.
     pub table: TableId,
 }
@@ -243,8 +254,12 @@ fn hold(held: &mut Vec<Held>, bytes: &mut usize, before: usize, record: Record, 
     let timed = if held.len() == before { line.open_timed.unwrap_or(line.timed) } else { line.timed };
     let time = record.time.or((timed == Timed::Written).then_some(joined));
     *bytes += size_of::<Held>() + record.body.len() + record.exception.as_ref().map_or(0, |exception| exception.stacktrace.len());
+    let written = match timed {
+        Timed::Written => Written::Stamped(joined),
+        Timed::Read { since, by } => Written::Between(since, by),
+    };
     let origin = Arc::clone(target.origin);
-    held.push(Held { record, origin, stream: line.stream, time, observed: target.wall, table: target.table });
+    held.push(Held { record, origin, stream: line.stream, time, observed: target.wall, written, table: target.table });
 }
 
 fn digest(table: &PatternTable) -> u64 {

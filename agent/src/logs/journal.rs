@@ -126,7 +126,7 @@ impl Journal {
             }
         }
         for (key, lane) in &mut self.lanes {
-            let target = Target { origin: &lane.origin, table: intake.table(&lane.workload, wall), wall, now };
+            let target = Target { origin: &lane.origin, table: intake.table(&lane.workload, wall), wall, now, since: 0, by: wall };
             lane.lane.finish_idle(key.fallback, key.stream, target, intake);
         }
         if self.lanes.len() > MAX_LANES {
@@ -139,7 +139,7 @@ impl Journal {
     /// Completes open messages: the agent stops.
     pub(super) fn finish(&mut self, wall: UnixNanos, now: Instant, intake: &mut Intake) {
         for (key, lane) in &mut self.lanes {
-            let target = Target { origin: &lane.origin, table: intake.table(&lane.workload, wall), wall, now };
+            let target = Target { origin: &lane.origin, table: intake.table(&lane.workload, wall), wall, now, since: 0, by: wall };
             lane.lane.finish(key.fallback, key.stream, target, intake);
         }
         self.settle();
@@ -198,7 +198,7 @@ impl Journal {
         });
         lane.used = now;
         let table: TableId = intake.table(&lane.workload, wall);
-        let target = Target { origin: &lane.origin, table, wall, now };
+        let target = Target { origin: &lane.origin, table, wall, now, since: 0, by: wall };
         lane.lane.line(message, time(entry), fallback, stream, (0, self.number), target, intake);
     }
 }

@@ -73,7 +73,7 @@ impl Kmsg {
                     self.done = record.sequence;
                     if record.kernel {
                         let time = booted.saturating_add(record.micros.saturating_mul(1_000));
-                        let target = Target { origin, table, wall, now };
+                        let target = Target { origin, table, wall, now, since: 0, by: wall };
                         self.lane.line(&record.text, Some(time), record.severity, None, (0, record.sequence), target, intake);
                         self.lane.finish(record.severity, None, target, intake);
                     }

@@ -38,6 +38,10 @@ pub(super) struct Target<'a> {
     pub(super) wall: UnixNanos,
     /// Now.
     pub(super) now: Instant,
+    /// When the source was last seen to hold nothing of this, in nanoseconds since the Unix epoch; 0 if it never was.
+    pub(super) since: UnixNanos,
+    /// When this had been read, likewise.
+    pub(super) by: UnixNanos,
 }
 
 /// One stream.
@@ -59,7 +63,12 @@ pub(super) enum Timed {
     /// The runtime, the journal or the kernel says so.
     Written,
     /// It is only when it was read.
-    Read,
+    Read {
+        /// When its source was last seen without it.
+        since: UnixNanos,
+        /// When it had been read.
+        by: UnixNanos,
+    },
 }
 
 impl Lane {
@@ -96,7 +105,7 @@ impl Lane {
         let time_of_open = self.open.map(|(_, time, _)| time);
         let (now, timed) = match time {
             Some(time) => (time, Timed::Written),
-            None => (time_of_open.unwrap_or(target.wall), Timed::Read),
+            None => (time_of_open.unwrap_or(target.wall), Timed::Read { since: target.since, by: target.by }),
         };
         let line = Line { text, now, timed, open_timed: self.open.map(|(.., timed)| timed), fallback, stream };
         let completed = intake.line(&mut self.joiner, &line, target);

@@ -24,7 +24,7 @@ mod tail;
 #[cfg(test)]
 mod follow_tests;
 
-pub use intake::{Held, Intake, IntakeSettings, Origin, TableId};
+pub use intake::{Held, Intake, IntakeSettings, Origin, TableId, Written};
 pub use position::State;
 pub use sources::{Machine, Settings, Sources, Work};
 pub use store::{Checkpoint, Store};

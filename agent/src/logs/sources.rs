@@ -49,6 +49,8 @@ pub struct Settings {
     pub selection: Selection,
     /// Whether the journal and the kernel's log are read.
     pub machine: Machine,
+    /// Tells the time in nanoseconds since the Unix epoch.
+    pub clock: fn() -> UnixNanos,
 }
 
 /// Whether the machine's own logs are read.
@@ -87,10 +89,10 @@ pub struct Sources {
     owners: Owners,
     sources: Vec<Source>,
     by_path: HashMap<PathBuf, usize>,
-    /// Positions of files that are not open.
-    parked: State,
     /// Logs of pods that no runtime has described yet, and since when they are known.
     strangers: HashMap<PathBuf, Instant>,
+    /// Positions of files that are not open.
+    parked: State,
     sent: State,
     journal: Option<Journal>,
     kernel: Option<(Kmsg, Arc<Origin>)>,
@@ -121,9 +123,9 @@ impl Sources {
             owners,
             sources: Vec::new(),
             by_path: HashMap::new(),
+            strangers: HashMap::new(),
             parked: done,
             sent,
-            strangers: HashMap::new(),
             journal,
             kernel,
             horizon,
@@ -157,7 +159,7 @@ impl Sources {
             self.next = (self.next + 1) % self.sources.len();
             let source = &mut self.sources[self.next];
             let table = intake.table(&source.workload, wall);
-            let mut turn = Turn { intake, buffer: &mut self.buffer, now, wall };
+            let mut turn = Turn { intake, buffer: &mut self.buffer, now, wall, clock: self.settings.clock };
             match source.followed.turn(&source.origin, table, &mut turn) {
                 Activity::Quiet => {}
                 Activity::Read => {
@@ -177,7 +179,7 @@ impl Sources {
     pub fn finish(&mut self, intake: &mut Intake, now: Instant, wall: UnixNanos) {
         for source in &mut self.sources {
             let table: TableId = intake.table(&source.workload, wall);
-            let mut turn = Turn { intake, buffer: &mut self.buffer, now, wall };
+            let mut turn = Turn { intake, buffer: &mut self.buffer, now, wall, clock: self.settings.clock };
             source.followed.finish(&source.origin, table, &mut turn);
         }
         if let Some(journal) = &mut self.journal {
@@ -271,8 +273,6 @@ impl Sources {
         self.sources.push(Source { path, followed, origin, workload: workload.into(), used: now, found: self.scans });
     }
 
-    /// A file that was rotated may match a glob under its new name.
-    fn is_followed_elsewhere(&self, found: &Found) -> bool {
     /// Whether a runtime may still tell more of whose log this is.
     fn is_stranger(&mut self, found: &Found, now: Instant) -> bool {
         let waits = found.format == Format::Cri && found.entity.container.is_none();
@@ -283,6 +283,8 @@ impl Sources {
         false
     }
 
+    /// A file that was rotated may match a glob under its new name.
+    fn is_followed_elsewhere(&self, found: &Found) -> bool {
         use super::position::FileKey;
         let Ok(metadata) = std::fs::metadata(&found.path) else { return false };
         let key = FileKey::of(&metadata);
@@ -333,9 +335,9 @@ impl Sources {
                 self.parked.files.insert(gone.path.display().to_string(), gone.followed.positions());
             }
         }
+        self.strangers.retain(|_, since| now.saturating_duration_since(*since) < CLOSE);
         if self.scans.is_multiple_of(600) {
             self.parked.files.retain(|path, _| std::path::Path::new(path).exists());
-        self.strangers.retain(|_, since| now.saturating_duration_since(*since) < CLOSE);
         }
     }
 }

@@ -6,6 +6,7 @@
 use super::frames::{Frame, Framer, Framing};
 use super::position::{self, FileKey, FilePosition, Fingerprint, HEAD, LANES, Resume};
 use flate2::read::MultiGzDecoder;
+use remora_logs::timestamp::UnixNanos;
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::unix::fs::FileExt;
@@ -48,6 +49,8 @@ pub(super) struct Tail {
     pub(super) resume: Resume,
     /// Since when there was nothing to read.
     pub(super) quiet_since: Option<Instant>,
+    /// When everything was last read, in nanoseconds since the Unix epoch; 0 if it never was.
+    pub(super) empty_at: UnixNanos,
     fingerprint: Fingerprint,
     modified: i64,
     content: Content,
@@ -75,6 +78,7 @@ impl Tail {
             key: FileKey::of(&metadata),
             resume,
             quiet_since: None,
+            empty_at: 0,
             fingerprint: Fingerprint::default(),
             modified: position::modified(&metadata),
             content,

@@ -96,7 +96,11 @@ pub fn run(parts: Parts, stop: &AtomicBool) {
     let (mut clock, mut ticked, mut exported) = (clock, clock.mono, clock.mono);
     loop {
         let stopping = stop.load(Ordering::Relaxed);
+        let before = state.now;
         let n = captured.drain(DRAIN, |record| state.record(record));
+        if n < DRAIN {
+            state.desk.seen(before);
+        }
         state.now = Reading::now().mono;
         if clock.is_older_than(CLOCK, state.now) {
             clock = Reading::now();

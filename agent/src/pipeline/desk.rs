@@ -8,6 +8,7 @@ use super::identity::{Identity, identify, nobody, process};
 use super::metrics::Collection;
 use super::peers::{self, Peers};
 use super::routes::{RouteSettings, Routes};
+use super::served::{Feed, Teller};
 use super::spans::{Flush, Sheets, SpanBuffer};
 use super::translate;
 use crate::aggregate::tcp::{self, Listening};
@@ -63,6 +64,8 @@ pub struct DeskSettings {
     pub selection: Selection,
     /// Routes of HTTP.
     pub routes: RouteSettings,
+    /// Who tells the log thread of requests, if there is one.
+    pub served: Option<Feed>,
     /// Spans in a batch.
     pub batch: usize,
     /// Longest time that a span waits for its batch.
@@ -123,13 +126,15 @@ pub struct Desk {
     now: Mono,
     name: String,
     next_connect: u64,
+    served: Option<Teller>,
 }
 
 impl Desk {
     /// An empty desk.
     #[must_use]
     pub fn new(settings: DeskSettings, clock: Reading) -> Self {
-        let DeskSettings { entities, host, tracer, aggregate, temporality, view, counters, selection, routes, batch, delay } = settings;
+        let DeskSettings { entities, host, tracer, aggregate, temporality, view, counters, selection, routes, served, batch, delay } =
+            settings;
         Self {
             nobody: nobody(&host),
             entities,
@@ -154,12 +159,20 @@ impl Desk {
             clock,
             name: String::new(),
             next_connect: u64::MAX,
+            served: served.map(Teller::new),
         }
     }
 
     /// Sets the time of what follows.
     pub fn set_time(&mut self, clock: Reading, now: Mono) {
         (self.clock, self.now) = (clock, now);
+    }
+
+    /// Everything that happened before `until` was handed on.
+    pub fn seen(&mut self, until: Mono) {
+        if let Some(served) = &mut self.served {
+            served.seen(until);
+        }
     }
 
     /// A thread read what a connection had received.
@@ -175,6 +188,9 @@ impl Desk {
     /// Looks again at the exchanges that wait, and gives the batches that are due. Once per drain of the ring.
     pub fn turn(&mut self) -> Vec<EncodedBatch> {
         self.look_again();
+        if let Some(served) = &mut self.served {
+            served.turn(&self.tracer, self.clock);
+        }
         self.spans.flush(self.now, Flush::Due)
     }
 
@@ -550,15 +566,24 @@ impl Sink for Desk {
     fn request(&mut self, conn: &ConnInfo, exchange: &mut Exchange) {
         let reported = self.selected_early(conn, exchange);
         self.tracer.request(conn, exchange, reported);
+        if let Some(served) = &mut self.served {
+            served.request(exchange, self.clock);
+        }
     }
 
     fn exchange(&mut self, conn: &ConnInfo, exchange: Box<Exchange>) -> Option<Box<Exchange>> {
         let context = self.tracer.finish(conn, &exchange);
+        if let Some(served) = &mut self.served {
+            served.finished(&exchange, process(conn, &exchange), context, self.clock, self.now);
+        }
         self.route(conn, exchange, context)
     }
 
     fn void(&mut self, conn: &ConnInfo, exchange: &Exchange) {
         self.tracer.void(conn, exchange);
+        if let Some(served) = &mut self.served {
+            served.void(exchange);
+        }
     }
 
     fn capture(&mut self, conn: ConnId, egress: Amount, ingress: Amount) {

@@ -2,6 +2,7 @@
 
 use super::spans::Sheets;
 use crate::logs::Held;
+use crate::trace::SpanContext;
 use remora_core::model::semconv;
 use remora_logs::envelope::Stream;
 use remora_logs::structured::Value as Field;
@@ -53,17 +54,19 @@ impl LogBuffer {
         self.records
     }
 
-    /// Adds a message.
-    pub(super) fn add(&mut self, held: &Held, pattern: &Pattern) {
+    /// Adds a message; `span` is that of the request during which it was written.
+    pub(super) fn add(&mut self, held: &Held, pattern: &Pattern, span: Option<&SpanContext>) {
         let record = &held.record;
-        let trace = record.trace.and_then(|trace| Some((trace.trace_id?.0, trace.span_id)));
+        let keyed = record.trace.and_then(|trace| Some((trace.trace_id?.0, trace.span_id.map(|span| span.0))));
+        let trace = keyed.or_else(|| span.map(|span| (*span.trace.bytes(), Some(*span.span.bytes()))));
         let log = LogRecord {
             time_unix_nano: held.time.unwrap_or(0),
             severity: OtlpSeverity::new(record.severity.number()),
             severity_text: &record.severity_text,
             dropped_attributes: record.attributes_dropped,
             trace_id: trace.map(|(trace, _)| trace),
-            span_id: trace.and_then(|(_, span)| Some(span?.0)),
+            span_id: trace.and_then(|(_, span)| span),
+            trace_flags: u8::from(span.is_some_and(|span| span.kept)),
             ..LogRecord::new(held.observed, Value::Str(&record.body))
         };
         let exception = record.exception.as_ref();

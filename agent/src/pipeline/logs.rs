@@ -7,8 +7,10 @@
 use super::log_batch::{LogBuffer, Pattern};
 use super::log_counts::Counts;
 use super::log_limits::{Fate, Limits};
+use super::served::{Feed, SpanJoin};
 use super::spans::Outlet;
 use crate::config::{LogRate, LogRule, RedactionRule, Temporality};
+use crate::entity::table::Entities;
 use crate::logs::{Held, Intake, Sources, State, Store, TableId, Work};
 use crate::selfobs::{Counters, Event, Loss};
 use crate::view::{PatternSeen, UnixNanos, View};
@@ -72,6 +74,10 @@ pub struct LogParts {
     pub records: Box<dyn LogOutlet>,
     /// Where metrics go.
     pub metrics: Box<dyn Outlet>,
+    /// Requests that the processes of this node serve.
+    pub served: Feed,
+    /// Whose processes those are.
+    pub entities: Entities,
     /// Live view.
     pub view: View,
     /// The agent's counters.
@@ -154,6 +160,7 @@ struct LogDesk {
     store: Option<Store>,
     records: Box<dyn LogOutlet>,
     metrics: Box<dyn Outlet>,
+    join: SpanJoin,
     view: View,
     counters: Arc<Counters>,
     settings: LogSettings,
@@ -175,9 +182,10 @@ struct Seen {
 
 impl LogDesk {
     fn new(parts: LogParts, now: Instant) -> Self {
-        let LogParts { mut sources, intake, store, records, metrics, view, counters, mut settings } = parts;
+        let LogParts { mut sources, intake, store, records, metrics, served, entities, view, counters, mut settings } = parts;
+        let wall = UnixNanos::now().0;
         let limits = Limits::new(std::mem::take(&mut settings.exclude), settings.rate);
-        let counts = Counts::new(settings.temporality, settings.staleness, UnixNanos::now().0);
+        let counts = Counts::new(settings.temporality, settings.staleness, wall);
         let done = sources.positions();
         Self {
             sources,
@@ -185,6 +193,7 @@ impl LogDesk {
             store,
             records,
             metrics,
+            join: SpanJoin::new(served, entities, wall),
             view,
             counters,
             settings,
@@ -202,6 +211,7 @@ impl LogDesk {
         let batch = self.settings.batch;
         let full = |intake: &Intake| intake.waiting() >= batch || intake.waiting_bytes() >= HELD_BYTES;
         let work = self.sources.turn(&mut self.intake, now, wall, full);
+        self.join.listen();
         let waiting = self.intake.waiting() > 0;
         if full(&self.intake) || (waiting && now.duration_since(self.flushed) >= self.settings.delay) {
             self.flush(now);
@@ -217,15 +227,16 @@ impl LogDesk {
         self.flushed = now;
         let mut held = self.intake.take();
         held.iter_mut().for_each(|held| redact(held, &self.settings.redactions));
-        let patterns = self.patterns(&held);
+        let (patterns, spans) = (self.patterns(&held), self.join.spans(&held));
+        self.counters.count(Event::JoinedRecords, spans.iter().flatten().count() as u64);
         let mut batches = Vec::new();
         self.announce(&held, &patterns);
-        for (held, pattern) in held.iter().zip(&patterns) {
+        for ((held, pattern), span) in held.iter().zip(&patterns).zip(&spans) {
             self.counts.add(&held.origin.entity, held.record.severity, pattern.id, held.stream, held.observed);
             self.counters.count(Event::LogRecords, 1);
             self.count_losses(held, pattern);
             match self.limits.decide(held, pattern.id, &pattern.text) {
-                Fate::Export => self.buffer.add(held, pattern),
+                Fate::Export => self.buffer.add(held, pattern, span.as_ref()),
                 Fate::Excluded => self.counters.lost(Loss::Excluded, 1),
                 Fate::RateLimited => self.counters.lost(Loss::RateLimit, 1),
             }

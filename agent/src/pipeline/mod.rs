@@ -21,10 +21,12 @@ mod peers;
 pub mod replay;
 pub mod report;
 mod routes;
+mod served;
 mod spans;
 mod translate;
 
 pub use clock::Reading;
 pub use desk::{Desk, DeskSettings};
 pub use routes::RouteSettings;
+pub use served::Feed;
 pub use spans::Outlet;

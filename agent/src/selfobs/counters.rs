@@ -93,6 +93,8 @@ slots! {
         RepeatedLines = ("logs", "repeated_lines"),
         /// Log records made.
         LogRecords = ("logs", "records"),
+        /// Log records that were written while a request was served, and carry the ids of its span.
+        JoinedRecords = ("logs", "records_with_span"),
     }
 }
 

@@ -220,6 +220,18 @@ impl Tracer {
         context
     }
 
+    /// The process that serves a request in flight, once it is known.
+    #[must_use]
+    pub fn serving(&self, exchange: ExchangeId) -> Option<Pid> {
+        self.parents.process_of(exchange)
+    }
+
+    /// Where the span of an exchange in flight stands, as it is known now.
+    #[must_use]
+    pub fn in_flight_context(&self, exchange: ExchangeId) -> Option<SpanContext> {
+        self.open.get(&exchange).map(|open| open.context)
+    }
+
     /// The announced request was none.
     pub fn void(&mut self, conn: &ConnInfo, exchange: &Exchange) {
         if let Some(call) = call_key(conn, exchange) {
@@ -383,7 +395,8 @@ impl Tracer {
 }
 
 /// Whether the observed end is the one that asks.
-fn asks(exchange: &Exchange) -> bool {
+#[must_use]
+pub fn asks(exchange: &Exchange) -> bool {
     match exchange.role {
         Some(role) => role == Role::Client,
         None => exchange.kind != Kind::Server,

@@ -8,6 +8,7 @@ mod context;
 pub mod ids;
 mod parents;
 pub mod sampling;
+pub mod served;
 pub mod span;
 
-pub use context::{Counts, Limits, Link, Reported, Settings, SpanContext, Tracer};
+pub use context::{Counts, Limits, Link, Reported, Settings, SpanContext, Tracer, asks};

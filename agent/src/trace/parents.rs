@@ -213,6 +213,11 @@ impl Parents {
         (begun && request.arrived <= call.sent).then_some(id)
     }
 
+    /// Who serves a request in flight, if known.
+    pub(super) fn process_of(&self, id: ExchangeId) -> Option<Pid> {
+        self.requests.get(&id)?.process
+    }
+
     fn process(&mut self, pid: Pid) -> &mut Process {
         if self.processes.len() >= PROCESSES && !self.processes.contains_key(&pid) {
             self.processes.retain(|_, process| process.in_flight.count > 0 || process.untracked > 0);

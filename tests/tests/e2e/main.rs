@@ -5,12 +5,13 @@ mod agent;
 mod connections;
 mod containers;
 mod http;
+mod log_spans;
 mod logs;
 mod messages;
 mod networks;
 mod parents;
-
 mod pods;
+
 use remora_tests::{Process, part};
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};

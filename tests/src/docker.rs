@@ -5,6 +5,7 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 /// A running engine; its containers, its bridge and its files end with it.
 #[derive(Debug)]
@@ -26,7 +27,7 @@ impl Docker {
     #[must_use]
     pub fn start() -> Option<Self> {
         let (Some(daemon), Some(client), Some(_), true) = (part("docker"), part("dockercli"), part("ip"), is_root()) else { return None };
-        let id = std::process::id();
+        let id = next_id();
         // A path that is short enough for the sockets below it.
         let directory = PathBuf::from(format!("/tmp/rme{id}"));
         let bridge = format!("rme{id}");
@@ -103,6 +104,12 @@ impl Drop for Docker {
         let _ = Command::new("umount").arg("-q").arg(self.directory.join("data")).status();
         let _ = fs::remove_dir_all(&self.directory);
     }
+}
+
+/// A number that no other engine of this machine has: tests of one program run side by side.
+fn next_id() -> u32 {
+    static STARTED: AtomicU32 = AtomicU32::new(0);
+    std::process::id() * 10 + STARTED.fetch_add(1, Ordering::Relaxed) % 10
 }
 
 fn ip(arguments: &[&str]) {

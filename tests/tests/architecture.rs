@@ -197,8 +197,13 @@ fn pure_crates_know_no_io_and_no_clock() {
 
 #[test]
 fn only_pipeline_and_selfobs_name_otlp() {
-    let otlp = ["remora_otlp", "opentelemetry", "opentelemetry_sdk", "opentelemetry_proto", "tonic"];
+    let otlp = ["remora_otlp", "opentelemetry", "opentelemetry_sdk", "opentelemetry_proto"];
     only_these_name(&["agent/src/pipeline", "agent/src/selfobs"], "agent/src", &otlp);
+}
+
+#[test]
+fn only_containerds_client_speaks_grpc_by_itself() {
+    only_these_name(&["agent/src/entity/containerd"], "agent/src", &["tonic", "tonic_prost"]);
 }
 
 #[test]

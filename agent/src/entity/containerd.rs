@@ -31,6 +31,17 @@ const MAX_ANSWER: usize = 16 << 20;
 /// Events that change what is known.
 const TOPICS: [&str; 5] = ["/containers/create", "/containers/update", "/containers/delete", "/tasks/start", "/tasks/exit"];
 
+/// Why containerd did not answer.
+#[derive(Debug, thiserror::Error)]
+pub enum ContainerdError {
+    /// It answered with an error.
+    #[error("{}: {}", .0.code(), .0.message())]
+    Status(Box<Status>),
+    /// It could not be connected to.
+    #[error(transparent)]
+    Connect(#[from] tonic::transport::Error),
+}
+
 /// One containerd.
 #[derive(Debug)]
 pub(super) struct Containerd {
@@ -113,14 +124,15 @@ impl Containerd {
         if !self.path.exists() {
             return Err(EngineError::Absent(self.path.clone()));
         }
-        let channel = Endpoint::from_shared(format!("unix://{}", self.path.display()))?.connect_timeout(self.answer).connect().await?;
+        let endpoint = Endpoint::from_shared(format!("unix://{}", self.path.display())).map_err(ContainerdError::from)?;
+        let channel = endpoint.connect_timeout(self.answer).connect().await.map_err(ContainerdError::from)?;
         Ok(Client(Grpc::new(channel).max_decoding_message_size(MAX_ANSWER)))
     }
 }
 
 impl From<Status> for EngineError {
     fn from(status: Status) -> Self {
-        Self::Containerd(Box::new(status))
+        Self::Containerd(ContainerdError::Status(Box::new(status)))
     }
 }
 

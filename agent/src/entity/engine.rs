@@ -13,7 +13,7 @@ use tokio::time::timeout;
 use super::cgroup::{ContainerId, ContainerRef, PodRef, Runtime};
 use super::container::Container;
 use super::container_store::ContainerStore;
-use super::containerd::Containerd;
+use super::containerd::{Containerd, ContainerdError};
 use super::docker::Docker;
 use super::kubelet_logs::KubeletLogs;
 
@@ -46,12 +46,9 @@ pub enum EngineError {
     /// Docker or Podman answered with an error, or not in its protocol.
     #[error(transparent)]
     Docker(#[from] bollard::errors::Error),
-    /// containerd answered with an error.
-    #[error("{}: {}", .0.code(), .0.message())]
-    Containerd(Box<tonic::Status>),
-    /// containerd could not be connected to.
+    /// containerd could not be asked, or answered with an error.
     #[error(transparent)]
-    Connect(#[from] tonic::transport::Error),
+    Containerd(#[from] ContainerdError),
     /// What was listened to has ended.
     #[error("the events ended")]
     Ended,

@@ -572,9 +572,10 @@ impl Sink for Desk {
     }
 
     fn exchange(&mut self, conn: &ConnInfo, exchange: Box<Exchange>) -> Option<Box<Exchange>> {
+        let reported = self.tracer.in_flight_context(exchange.id);
         let context = self.tracer.finish(conn, &exchange);
         if let Some(served) = &mut self.served {
-            served.finished(&exchange, process(conn, &exchange), context, self.clock, self.now);
+            served.finished(&exchange, process(conn, &exchange), reported.map(|_| context), self.clock, self.now);
         }
         self.route(conn, exchange, context)
     }

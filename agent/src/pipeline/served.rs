@@ -77,7 +77,7 @@ impl Teller {
     }
 
     /// A request is over.
-    pub(super) fn finished(&mut self, exchange: &Exchange, process: Option<Pid>, span: SpanContext, clock: Reading, now: Mono) {
+    pub(super) fn finished(&mut self, exchange: &Exchange, process: Option<Pid>, span: Option<SpanContext>, clock: Reading, now: Mono) {
         if asks(exchange) {
             return;
         }

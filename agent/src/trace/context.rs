@@ -226,10 +226,10 @@ impl Tracer {
         self.parents.process_of(exchange)
     }
 
-    /// Where the span of an exchange in flight stands, as it is known now.
+    /// Where the span of an exchange in flight stands, as it is known now; `None` if it is not followed or not reported.
     #[must_use]
     pub fn in_flight_context(&self, exchange: ExchangeId) -> Option<SpanContext> {
-        self.open.get(&exchange).map(|open| open.context)
+        self.open.get(&exchange).filter(|open| open.reported == Reported::Yes).map(|open| open.context)
     }
 
     /// The announced request was none.

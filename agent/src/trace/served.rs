@@ -38,7 +38,7 @@ pub enum Told {
         process: Option<Pid>,
         /// Its first byte.
         at: UnixNanos,
-        /// Its span; `None` if it is not followed.
+        /// Its span; `None` if it is not followed or not reported.
         span: Option<SpanContext>,
     },
     /// It was answered, or will not be.
@@ -51,8 +51,8 @@ pub enum Told {
         began: UnixNanos,
         /// The last byte of its answer, or when it was given up.
         at: UnixNanos,
-        /// Its span as it is exported.
-        span: SpanContext,
+        /// Its span as it is exported; `None` if it is not.
+        span: Option<SpanContext>,
         /// How it ended.
         end: End,
     },
@@ -141,7 +141,7 @@ impl Served {
             Told::Ended { id, process, began, at, span, end } => {
                 self.void(id);
                 let ended = at.max(began);
-                self.ended(process, Request { began, ended, span: Some(span) });
+                self.ended(process, Request { began, ended, span });
                 if end == End::GivenUp {
                     self.ended(process, Request { began: ended, ended: ended.saturating_add(nanos(UNAWARE)), span: None });
                 }
@@ -255,7 +255,7 @@ mod tests {
     }
 
     fn ended(id: u64, process: Option<Pid>, began: u64, at: u64) -> Told {
-        let span = span(u8::try_from(id).expect("small"));
+        let span = Some(span(u8::try_from(id).expect("small")));
         Told::Ended { id: ExchangeId(id), process, began: S + began, at: S + at, span, end: End::Answered }
     }
 
@@ -340,7 +340,7 @@ mod tests {
                 process: Some(P),
                 began: S + 100 * n,
                 at: S + 100 * n + 50,
-                span: span(1),
+                span: Some(span(1)),
                 end: End::Answered,
             });
         }

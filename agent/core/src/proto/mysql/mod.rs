@@ -159,6 +159,9 @@ struct MySql {
     statements: Statements<u32>,
     latest: Option<u32>,
     query: Statement,
+    /// Capabilities that the server's greeting offered; all of them where that was not seen.
+    offered: u32,
+    /// Capabilities that both ends have.
     capabilities: u32,
     database: String,
     system: &'static str,
@@ -182,6 +185,7 @@ impl MySql {
             statements: Statements::new(),
             latest: None,
             query: Statement::default(),
+            offered: u32::MAX,
             capabilities: 0,
             database: String::new(),
             system: "mysql",
@@ -207,10 +211,11 @@ impl MySql {
     // ---- login
 
     fn greeting(&mut self, payload: &[u8]) {
-        if let Some(version) = packet::greeting(payload) {
+        if let Some(greeting) = packet::greeting(payload) {
             self.confirmed = true;
             self.phase = Phase::Login;
-            if memchr::memmem::find(version, b"MariaDB").is_some() {
+            self.offered = greeting.capabilities;
+            if memchr::memmem::find(greeting.version, b"MariaDB").is_some() {
                 self.system = "mariadb";
             }
         } else {
@@ -223,8 +228,9 @@ impl MySql {
         self.phase = Phase::Auth;
         let Some(login) = packet::login(payload) else { return };
         self.confirmed = true;
-        self.capabilities = login.capabilities;
-        self.deprecates_eof = Some(login.capabilities & packet::DEPRECATE_EOF != 0);
+        // What a client asks for and its server does not offer is not used.
+        self.capabilities = login.capabilities & self.offered;
+        self.deprecates_eof = Some(self.capabilities & packet::DEPRECATE_EOF != 0);
         if login.capabilities & packet::SSL != 0 && len == 32 {
             self.stop = Some(Stop::Opaque);
         }
@@ -531,9 +537,6 @@ impl MySql {
             _ => {
                 let Some((columns, has_metadata)) = self.columns(payload) else { return false };
                 self.reading = if has_metadata { Reading::Columns(columns) } else { Reading::AfterColumns };
-                if let Some(Some(exchange)) = self.calls.front().map(|call| &mut call.exchange) {
-                    exchange.attrs.set_int(s::DB_RESPONSE_RETURNED_ROWS, self.rows);
-                }
             }
         }
         true

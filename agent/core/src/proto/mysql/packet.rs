@@ -95,14 +95,27 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// Version of the server that greets, if `payload` is a greeting (protocol 10).
-pub(super) fn greeting(payload: &[u8]) -> Option<&[u8]> {
+/// What a server says when it is connected to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Greeting<'a> {
+    pub(super) version: &'a [u8],
+    pub(super) capabilities: u32,
+}
+
+/// The server's greeting, if `payload` is one (protocol 10).
+pub(super) fn greeting(payload: &[u8]) -> Option<Greeting<'_>> {
     let mut reader = Reader(payload);
     let protocol = reader.u8()?;
     let version = reader.nul()?;
     let rest = reader.bytes(4 + 8 + 1 + 2)?;
     let is_version = !version.is_empty() && version.len() < 128 && version.iter().all(u8::is_ascii_graphic);
-    (protocol == 10 && is_version && rest[12] == 0).then_some(version)
+    if protocol != 10 || !is_version || rest[12] != 0 {
+        return None;
+    }
+    let low = u32::from(u16::from_le_bytes([rest[13], rest[14]]));
+    // Behind the character set and the status; a server from before 4.1 ends here.
+    let high = reader.bytes(3).and_then(|_| reader.u16()).map_or(0, u32::from);
+    Some(Greeting { version, capabilities: high << 16 | low })
 }
 
 /// What a client says when it logs in.

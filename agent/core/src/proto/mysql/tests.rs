@@ -34,10 +34,13 @@ fn packets(from: u8, payloads: &[&[u8]]) -> Vec<u8> {
 }
 
 fn greeting(version: &str) -> Vec<u8> {
-    packet(
-        0,
-        [b"\x0a", version.as_bytes(), b"\0\x0b\0\0\x0012345678\0\xff\xf7\x08\x02\0\xff\x81\x15\0\0\0\0\0\0\0\0\0\0abcdefghijkl\0"].concat(),
-    )
+    offering(u32::MAX, version)
+}
+
+fn offering(capabilities: u32, version: &str) -> Vec<u8> {
+    let [low, high] = [capabilities as u16, (capabilities >> 16) as u16].map(u16::to_le_bytes);
+    let parts = [b"\x0a", version.as_bytes(), b"\0\x0b\0\0\x0012345678\0", &low, b"\x08\x02\0", &high];
+    packet(0, [&parts.concat()[..], b"\x15\0\0\0\0\0\0\0\0\0\0abcdefghijkl\0"].concat())
 }
 
 fn login(capabilities: u32) -> Vec<u8> {
@@ -224,8 +227,8 @@ fn a_result_above_the_capture_ends_with_its_last_bytes_or_the_next_command() {
     let end = all.sent(Server) - rows(1, false).len() as u64;
     let start = end - rows(1000, false).len() as u64;
     let tail = all.clone().lose(Server, start + 300..end - 16).run();
-    assert_eq!(tail.brief(SHORT), ["SELECT t - incomplete=response_lost", "SELECT u -"]);
-    assert_eq!(run(&all.lose(Server, start + 300..end), SHORT), ["SELECT t - incomplete=response_lost", "SELECT u -"]);
+    assert_eq!(tail.brief(ROWS), ["SELECT t - - incomplete=response_lost", "SELECT u 1 -"]);
+    assert_eq!(run(&all.lose(Server, start + 300..end), ROWS), ["SELECT t - - incomplete=response_lost", "SELECT u 1 -"]);
 }
 
 #[test]
@@ -255,6 +258,14 @@ fn query_attributes_are_skipped_and_their_trace_context_read() {
     let talk = talk.client(packet(0, b"\x03\0\x01SELECT b FROM u")).server(rows(1, false)).run();
     assert_eq!(talk.brief(&[s::DB_QUERY_TEXT]), ["SELECT t SELECT a FROM t", "SELECT u SELECT b FROM u"]);
     assert_eq!(talk.exchanges[0].context, TraceContext::parse(parent.as_bytes()));
+}
+
+#[test]
+fn what_the_server_does_not_offer_is_not_used() {
+    let refused = packet::QUERY_ATTRIBUTES | packet::DEPRECATE_EOF;
+    let talk = Talk::new().server(offering(!refused, "5.5.5-10.11.6-MariaDB")).client(login(refused)).server(packet(2, OK));
+    let talk = talk.client(query("SELECT a FROM t")).server(rows(2, false)).client(query("SELECT b FROM u")).server(rows(1, false));
+    assert_eq!(run(&talk, ROWS), ["SELECT t 2 -", "SELECT u 1 -"]);
 }
 
 #[test]

@@ -342,16 +342,19 @@ impl Memcached {
             self.calls.iter().position(|call| of(&call.what) == Some(token))
         };
         let is_meta = matches!(reply, Reply::MetaValue(_) | Reply::Meta(_));
+        // Only its own word answers a no-op.
+        let is_noop = |asked: &Asked| matches!(asked, Asked::Text { name: "mn", .. });
         if reply == Reply::NoOp {
-            return Whose::Call(self.calls.iter().position(|call| matches!(call.what, Asked::Text { name: "mn", .. })).unwrap_or(0));
+            return Whose::Call(self.calls.iter().position(|call| is_noop(&call.what)).unwrap_or(0));
         }
         if is_meta && let Some(n) = named(b'O', opaque_of).or_else(|| named(b'k', key_of)) {
             return Whose::Call(n);
         }
         let quiet = self.calls.iter().take_while(|call| matches!(call.what, Asked::Text { quiet: Quiet::Usual, .. })).count();
-        match (quiet, self.calls.iter().nth(quiet)) {
-            (0, _) | (1, None) => Whose::Call(0),
-            (n, _) => Whose::OneOf(n + 1),
+        match (quiet, self.calls.iter().nth(quiet).is_some_and(|call| !is_noop(&call.what))) {
+            (0, _) | (1, false) => Whose::Call(0),
+            (n, false) => Whose::OneOf(n),
+            (n, true) => Whose::OneOf(n + 1),
         }
     }
 

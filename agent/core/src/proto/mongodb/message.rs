@@ -114,7 +114,7 @@ pub(super) struct Content<'a> {
     pub(super) namespace: Option<&'a [u8]>,
     /// The command or the reply, perhaps cut.
     pub(super) body: Option<&'a [u8]>,
-    /// Identifier of the first document sequence, and its documents.
+    /// Identifier of the first document sequence, and its documents; none where it is cut.
     pub(super) sequence: Option<(&'a [u8], &'a [u8])>,
 }
 
@@ -154,7 +154,9 @@ pub(super) fn needed(header: &Header, bytes: &[u8], limit: usize) -> Option<usiz
         let len = usize::try_from(int32(bytes, at + 1)?).unwrap_or(usize::MAX);
         let end = at.saturating_add(1).saturating_add(len);
         if kind != 1 || end >= most || len < 5 {
-            return Some(end.min(most));
+            // Documents that follow the command are counted where all of them can be had.
+            let follows = end < most && most as u64 == header.len;
+            return Some(if follows { most } else { end.min(most) });
         }
         at = end;
     }
@@ -192,7 +194,8 @@ fn sections<'a>(mut rest: &'a [u8], content: &mut Content<'a>) {
             0 => content.body = content.body.or(Some(present)),
             1 => {
                 if let Some((name, at)) = cstring(present, 4) {
-                    content.sequence = content.sequence.or(Some((name, &present[at..])));
+                    let documents = if section.len() >= len { &present[at..] } else { &[] };
+                    content.sequence = content.sequence.or(Some((name, documents)));
                 }
             }
             _ => return,

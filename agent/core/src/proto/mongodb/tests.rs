@@ -122,15 +122,17 @@ fn arrays_of_like_values_are_written_once() {
 #[test]
 fn document_sequences_are_read_in_any_order() {
     let body = doc(&[("insert", B::Str("c")), ("ordered", B::Int(1)), ("$db", B::Str("d"))]);
-    let documents = doc(&[("x", B::Int(1))]).repeat(3);
-    let sequence = [&len(4 + 10 + documents.len())[..], b"documents\0", &documents].concat();
-    let body_first = [&[0; 5][..], &body, &[1], &sequence].concat();
-    let body_last = [&[0; 4][..], &[1], &sequence, &[0], &body].concat();
-    let with_checksum = [&[1, 0, 0, 0, 0][..], &body, &[1], &sequence, &[9; 4]].concat();
-    for rest in [body_first, body_last, with_checksum] {
-        let talk = Talk::new().client(message(1, 0, 2013, &rest)).server(ok(2, 1));
-        let keys = &[s::DB_NAMESPACE, s::DB_OPERATION_BATCH_SIZE, s::DB_QUERY_TEXT];
-        assert_eq!(talk.run().brief(keys), ["insert c d 3 {\"insert\":\"c\",\"ordered\":?,\"documents\":[?]}"]);
+    for n in [3, 1000] {
+        let documents = doc(&[("x", B::Int(1))]).repeat(n);
+        let sequence = [&len(4 + 10 + documents.len())[..], b"documents\0", &documents].concat();
+        let body_first = [&[0; 5][..], &body, &[1], &sequence].concat();
+        let body_last = [&[0; 4][..], &[1], &sequence, &[0], &body].concat();
+        let with_checksum = [&[1, 0, 0, 0, 0][..], &body, &[1], &sequence, &[9; 4]].concat();
+        for rest in [body_first, body_last, with_checksum] {
+            let talk = Talk::new().client(message(1, 0, 2013, &rest)).server(ok(2, 1));
+            let keys = &[s::DB_NAMESPACE, s::DB_OPERATION_BATCH_SIZE, s::DB_QUERY_TEXT];
+            assert_eq!(talk.run().brief(keys), [format!("insert c d {n} {{\"insert\":\"c\",\"ordered\":?,\"documents\":[?]}}")]);
+        }
     }
 }
 
@@ -143,6 +145,7 @@ fn large_messages_need_not_be_captured() {
     let talk = Talk::new().client(head).hole(Client, 10_000_000).server(ok(2, 1)).client(find(3, "x")).server(ok(4, 3));
     let outcome = talk.run();
     assert_eq!(outcome.brief(TARGET), ["insert c d c", "find x shop x"]);
+    assert_eq!(outcome.exchanges[0].attrs.int(s::DB_OPERATION_BATCH_SIZE), None, "how many were not captured is unknown");
     assert!(outcome.losses.is_empty(), "{:?}", outcome.losses);
 }
 

@@ -39,6 +39,9 @@ const NAMES: usize = 65_536;
 const NAME_FLOOR: Duration = Duration::from_secs(300);
 /// Most listening addresses that are reported.
 const LISTENERS: usize = 4096;
+/// Turns after which what both ends of a connection have sent at the same time is read: a drain of the ring may end
+/// between them.
+const TURNS: u64 = 2;
 /// How long an exchange waits for its owner.
 const PATIENCE: Duration = Duration::from_millis(1_000);
 /// `user_agent.original` of the agent's own export begins so; what carries it is never reported.
@@ -79,6 +82,14 @@ struct Waiting {
     until: Mono,
 }
 
+/// An answered exchange whose asking end, observed on this node too, is not read yet.
+struct Unmet {
+    conn: ConnInfo,
+    exchange: Box<Exchange>,
+    /// Number of the turn in which it was answered.
+    turn: u64,
+}
+
 /// An address that somebody listens on. The same address in several network namespaces is one of them.
 struct Listener {
     address: SocketAddr,
@@ -116,6 +127,8 @@ pub struct Desk {
     spans: SpanBuffer,
     waiting: VecDeque<Waiting>,
     waiting_generation: u64,
+    unmet: VecDeque<Unmet>,
+    turns: u64,
     policies: FxHashMap<u64, Policy>,
     open: FxHashMap<ConnId, OpenConnection>,
     /// What each service was told that addresses are called.
@@ -150,6 +163,8 @@ impl Desk {
             spans: SpanBuffer::new(batch, delay),
             waiting: VecDeque::new(),
             waiting_generation: 0,
+            unmet: VecDeque::new(),
+            turns: 0,
             policies: FxHashMap::default(),
             open: FxHashMap::default(),
             names: NameCache::new(NAMES, NAME_FLOOR),
@@ -187,6 +202,8 @@ impl Desk {
 
     /// Looks again at the exchanges that wait, and gives the batches that are due. Once per drain of the ring.
     pub fn turn(&mut self) -> Vec<EncodedBatch> {
+        self.turns += 1;
+        self.meet(self.turns.saturating_sub(TURNS));
         self.look_again();
         if let Some(served) = &mut self.served {
             served.turn(&self.tracer, self.clock);
@@ -197,11 +214,12 @@ impl Desk {
     /// Whether something waits for its owner to become known.
     #[must_use]
     pub fn is_waiting(&self) -> bool {
-        !self.waiting.is_empty() || !self.ended.is_empty()
+        !self.waiting.is_empty() || !self.ended.is_empty() || !self.unmet.is_empty()
     }
 
     /// Lets go of everything, known or not: the agent stops.
     pub fn finish(&mut self) -> Vec<EncodedBatch> {
+        self.meet(self.turns);
         while let Some(waiting) = self.waiting.pop_front() {
             self.settle(waiting);
         }
@@ -352,6 +370,23 @@ impl Desk {
         let exchange = Box::new(span::failed_connect(ExchangeId(self.next_connect), conn, None, error, end));
         let context = self.tracer.finish(conn, &exchange);
         self.route(conn, exchange, context);
+    }
+
+    /// Places the exchanges that were answered in turn `until` or before it: both ends have been read by now.
+    fn meet(&mut self, until: u64) {
+        while let Some(Unmet { conn, exchange, .. }) = self.unmet.pop_front_if(|unmet| unmet.turn <= until) {
+            drop(self.over(&conn, exchange));
+        }
+    }
+
+    /// An exchange is over, and its place in a trace is settled.
+    fn over(&mut self, conn: &ConnInfo, exchange: Box<Exchange>) -> Option<Box<Exchange>> {
+        let reported = self.tracer.in_flight_context(exchange.id);
+        let context = self.tracer.finish(conn, &exchange);
+        if let Some(served) = &mut self.served {
+            served.finished(&exchange, process(conn, &exchange), reported.map(|_| context), self.clock, self.now);
+        }
+        self.route(conn, exchange, context)
     }
 
     fn look_again(&mut self) {
@@ -572,12 +607,12 @@ impl Sink for Desk {
     }
 
     fn exchange(&mut self, conn: &ConnInfo, exchange: Box<Exchange>) -> Option<Box<Exchange>> {
-        let reported = self.tracer.in_flight_context(exchange.id);
-        let context = self.tracer.finish(conn, &exchange);
-        if let Some(served) = &mut self.served {
-            served.finished(&exchange, process(conn, &exchange), reported.map(|_| context), self.clock, self.now);
+        if self.tracer.lacks_asker(&exchange) && self.peers.observes_other(conn) && self.unmet.len() < WAITING {
+            self.tracer.answered(conn, &exchange);
+            self.unmet.push_back(Unmet { conn: conn.clone(), exchange, turn: self.turns });
+            return None;
         }
-        self.route(conn, exchange, context)
+        self.over(conn, exchange)
     }
 
     fn void(&mut self, conn: &ConnInfo, exchange: &Exchange) {

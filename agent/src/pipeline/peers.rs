@@ -61,6 +61,11 @@ impl Peers {
         });
     }
 
+    /// Whether the other end of `conn` is, or was a moment ago, observed on this node.
+    pub(super) fn observes_other(&self, conn: &ConnInfo) -> bool {
+        self.ends.get(&(conn.remote, conn.local)).is_some_and(|all| all.iter().any(|end| end.conn != conn.id))
+    }
+
     /// Process of the other end of `conn`, if exactly one observed end fits.
     pub(super) fn other(&self, conn: &ConnInfo) -> Option<Pid> {
         let live = |all: &'_ Vec<End>| {
@@ -105,6 +110,7 @@ mod tests {
         peers.note(&client);
         peers.note(&server);
         assert_eq!((peers.other(&client), peers.other(&server)), (Some(Pid(22)), Some(Pid(11))));
+        assert!(peers.observes_other(&client) && !peers.observes_other(&conn(3, "10.0.0.1:4001", "10.0.0.2:80", 11)));
         peers.close(&server, Mono(5));
         assert_eq!(peers.other(&client), Some(Pid(22)), "a closed end is still known for a while");
         peers.tick(Mono(20_000_000_000));

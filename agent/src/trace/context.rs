@@ -106,6 +106,18 @@ struct Open {
     header: Option<TraceContext>,
     /// Whether a child has taken this trace along.
     given: bool,
+    asker: Asker,
+}
+
+/// What is known of the end that asked, at the end that answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Asker {
+    /// Its span is known, or it is this end.
+    Known,
+    /// It was not seen yet.
+    Unseen,
+    /// It was not seen when the answer was over.
+    Awaited,
 }
 
 /// Decides contexts. One for the whole node, on the capture thread.
@@ -190,8 +202,9 @@ impl Tracer {
             }
             return;
         }
-        let context = if asks(exchange) { self.client(conn, exchange, reported) } else { self.server(conn, exchange, reported) };
-        self.open.insert(exchange.id, Open { context, reported, header: exchange.context, given: false });
+        let (context, asker) =
+            if asks(exchange) { (self.client(conn, exchange, reported), Asker::Known) } else { self.server(conn, exchange, reported) };
+        self.open.insert(exchange.id, Open { context, reported, header: exchange.context, given: false, asker });
         if !asks(exchange) {
             self.parents.open(&Incoming {
                 id: exchange.id,
@@ -206,6 +219,21 @@ impl Tracer {
     /// `task` read what the connection had received by `at`.
     pub fn read(&mut self, conn: ConnId, task: Task, at: Mono) {
         self.parents.read(conn, task, at);
+    }
+
+    /// Whether the end that asked was not seen yet. Where only an answer tells which protocol a connection speaks, the
+    /// answering end knows it first: its exchange is over before the asking end's begins.
+    #[must_use]
+    pub fn lacks_asker(&self, exchange: &Exchange) -> bool {
+        exchange.call.is_some() && self.open.get(&exchange.id).is_some_and(|open| open.asker == Asker::Unseen)
+    }
+
+    /// The exchange is over for what its process does next, but [`Self::finish`] waits for the end that asked.
+    pub fn answered(&mut self, conn: &ConnInfo, exchange: &Exchange) {
+        if let Some(open) = self.open.get_mut(&exchange.id).filter(|open| open.asker == Asker::Unseen) {
+            open.asker = Asker::Awaited;
+            self.parents.close(exchange.id, owner(conn), exchange.responder);
+        }
     }
 
     /// The exchange is over: its final context.
@@ -263,10 +291,12 @@ impl Tracer {
     }
 
     fn close(&mut self, conn: &ConnInfo, exchange: &Exchange) -> Option<Open> {
-        if !asks(exchange) {
+        let open = self.open.remove(&exchange.id);
+        let is_told = open.as_ref().is_some_and(|open| open.asker == Asker::Awaited);
+        if !asks(exchange) && !is_told {
             self.parents.close(exchange.id, owner(conn), exchange.responder);
         }
-        self.open.remove(&exchange.id)
+        open
     }
 
     fn client(&mut self, conn: &ConnInfo, exchange: &Exchange, reported: Reported) -> SpanContext {
@@ -327,7 +357,11 @@ impl Tracer {
     fn meet(&mut self, server: ServerEnd, client: &mut SpanContext, reported: Reported) {
         let parent = visible(client, reported);
         let same_trace = server.trace == client.trace;
-        match self.open.get_mut(&server.exchange) {
+        let mut open = self.open.get_mut(&server.exchange);
+        if let Some(open) = open.as_mut().filter(|open| open.asker == Asker::Unseen) {
+            open.asker = Asker::Known;
+        }
+        match open {
             Some(open) if same_trace => open.context.parent = parent,
             Some(open) if !open.given && open.header.is_none() => {
                 let SpanContext { trace, kept, .. } = *client;
@@ -338,7 +372,7 @@ impl Tracer {
         }
     }
 
-    fn server(&mut self, conn: &ConnInfo, exchange: &Exchange, reported: Reported) -> SpanContext {
+    fn server(&mut self, conn: &ConnInfo, exchange: &Exchange, reported: Reported) -> (SpanContext, Asker) {
         let call = call_key(conn, exchange);
         let client = call.and_then(|call| self.calls.client_of(&call));
         let seen = client.is_some();
@@ -348,7 +382,7 @@ impl Tracer {
             let end = ServerEnd { exchange: exchange.id, trace: context.trace, span: visible(&context, reported) };
             self.calls.note_server(call, end, exchange.request.first);
         }
-        context
+        (context, if seen { Asker::Known } else { Asker::Unseen })
     }
 
     fn place_server(&self, conn: &ConnInfo, exchange: &Exchange, client: Option<ClientEnd>) -> Place {

@@ -173,6 +173,23 @@ fn a_server_seen_before_its_client_still_comes_below_it() {
 }
 
 #[test]
+fn a_server_that_answered_before_its_client_is_seen_serves_nobody_any_more_and_still_comes_below_it() {
+    let mut node = Node::new();
+    let served = node.arrives(BACK, Some(key(2)), None);
+    assert!(node.tracer.lacks_asker(&served.exchange));
+    node.tracer.answered(&served.conn, &served.exchange);
+    assert!(!node.tracer.lacks_asker(&served.exchange));
+    let background = node.sends(BACK, Some(key(3)), None);
+    let asked = node.sends(FRONT, Some(key(2)), None);
+    let [served, background, asked] = [served, background, asked].map(|seen| node.ends(&seen));
+    assert_eq!((served.trace, served.parent), (asked.trace, Some(asked.span)));
+    assert_eq!((background.trace, background.parent), (ids::trace_id(&key(3)), None));
+    let met = node.sends(FRONT, Some(key(4)), None);
+    let server = node.arrives(BACK, Some(key(4)), None);
+    assert!(!node.tracer.lacks_asker(&met.exchange) && !node.tracer.lacks_asker(&server.exchange));
+}
+
+#[test]
 fn a_server_whose_trace_was_taken_along_stays_and_the_late_client_links_to_it() {
     let mut node = Node::new();
     let served = node.arrives(BACK, Some(key(2)), None);

@@ -167,6 +167,17 @@ groups! {
         s::REMORA_CONNECTION_ROLE, s::SERVER_ADDRESS, s::SERVER_PORT, s::NETWORK_PEER_ADDRESS, s::SERVICE_PEER_NAME,
         s::SERVICE_PEER_NAMESPACE, s::ERROR_TYPE,
     ] => [other("remora.tcp.connect.failures", "Connects that failed.", "{connect}", Shape::Counter)];
+    WebSocket: &[
+        s::REMORA_CONNECTION_ROLE, s::SERVER_ADDRESS, s::SERVER_PORT, s::NETWORK_PEER_ADDRESS, s::SERVICE_PEER_NAME,
+        s::SERVICE_PEER_NAMESPACE,
+    ] => [other("remora.websocket.connections", "Open WebSocket connections.", "{connection}", Shape::UpDownCounter)];
+    WebSocketIo: &[
+        s::REMORA_CONNECTION_ROLE, s::SERVER_ADDRESS, s::SERVER_PORT, s::NETWORK_PEER_ADDRESS, s::SERVICE_PEER_NAME,
+        s::SERVICE_PEER_NAMESPACE, s::NETWORK_IO_DIRECTION,
+    ] => [
+        other("remora.websocket.messages", "WebSocket messages, each counted when it is whole.", "{message}", Shape::Counter),
+        other("remora.websocket.io", "Payload bytes of WebSocket messages.", "By", Shape::Counter),
+    ];
     Listen: &[s::NETWORK_LOCAL_ADDRESS, s::NETWORK_LOCAL_PORT] => [
         other("remora.net.listen", "1 for each address that is listened on.", "1", Shape::Gauge),
     ];
@@ -217,7 +228,7 @@ mod tests {
             let (unit, shape) = *seen.entry(instrument.name).or_insert((instrument.unit, instrument.shape));
             assert_eq!((unit, shape), (instrument.unit, instrument.shape), "{}", instrument.name);
         }
-        assert_eq!(seen.len(), 23);
+        assert_eq!(seen.len(), 26);
     }
 
     #[test]

@@ -6,6 +6,7 @@
 
 pub mod histogram;
 pub mod instruments;
+pub mod messages;
 pub mod series;
 pub mod tcp;
 

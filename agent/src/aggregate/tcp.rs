@@ -4,6 +4,7 @@
 //! addresses of clients without a name, never make a series.
 
 use super::instruments::GroupId;
+use super::messages::Carries;
 use super::series::{Picked, Scalar};
 use super::{Aggregate, Entities};
 use crate::trace::span::Peer;
@@ -74,7 +75,7 @@ impl PeerKey {
         }
     }
 
-    fn picked(&self) -> Picked<'_> {
+    pub(super) fn picked(&self) -> Picked<'_> {
         let known = |text: &'_ str| !text.is_empty();
         let mut picked = Picked::default();
         picked[0] = Some(Scalar::Str(self.role));
@@ -86,7 +87,7 @@ impl PeerKey {
         picked
     }
 
-    fn with<'a>(&'a self, extra: &'a str) -> Picked<'a> {
+    pub(super) fn with<'a>(&'a self, extra: &'a str) -> Picked<'a> {
         let mut picked = self.picked();
         picked[EXTRA] = Some(Scalar::Str(extra));
         picked
@@ -100,9 +101,10 @@ fn text(address: IpAddr) -> Box<str> {
 /// An open connection.
 #[derive(Debug)]
 pub(super) struct Tracked<E> {
-    entity: E,
-    peer: PeerKey,
+    pub(super) entity: E,
+    pub(super) peer: PeerKey,
     totals: Totals,
+    pub(super) carries: Carries,
 }
 
 impl<E: Copy + Eq + Hash, C: Default> Aggregate<E, C> {
@@ -110,13 +112,16 @@ impl<E: Copy + Eq + Hash, C: Default> Aggregate<E, C> {
     /// observed end opened it and that was seen. Told again with another entity or peer, it moves there.
     pub fn opened(&mut self, entity: E, conn: &ConnInfo, peer: &Peer<'_>, took: Option<Duration>, at: Mono) {
         let peer = PeerKey::new(conn, peer);
-        let totals = self.forget(conn.id, at).unwrap_or_default();
+        let (totals, carries) = self.forget(conn.id, at).unwrap_or_default();
         let row = self.entities.row(entity, GroupId::TcpPeer, &peer.picked(), at);
         row[CONNECTIONS].shift(1);
         if let Some(took) = took {
             row[CONNECT_DURATION].record(took.as_secs_f64());
         }
-        self.connections.insert(conn.id, Tracked { entity, peer, totals });
+        self.connections.insert(conn.id, Tracked { entity, peer, totals, carries: Carries::Bytes });
+        if carries == Carries::Messages {
+            self.carries_messages(conn.id, at);
+        }
     }
 
     /// A connect of `entity` failed with `error` (an `error.type`).
@@ -128,7 +133,7 @@ impl<E: Copy + Eq + Hash, C: Default> Aggregate<E, C> {
     /// What an open connection has carried so far. Counters that went back are ignored; unknown connections are, too.
     pub fn carried(&mut self, conn: ConnId, totals: Totals, rtt: Option<Duration>, at: Mono) {
         let Self { connections, entities, .. } = self;
-        let Some(Tracked { entity, peer, totals: before }) = connections.get_mut(&conn) else { return };
+        let Some(Tracked { entity, peer, totals: before, .. }) = connections.get_mut(&conn) else { return };
         let ways = [("transmit", totals.sent, before.sent), ("receive", totals.received, before.received)];
         for (way, now, then) in ways {
             if now > then {
@@ -170,12 +175,15 @@ impl<E: Copy + Eq + Hash, C: Default> Aggregate<E, C> {
         self.entities.row(entity, GroupId::Listen, &picked, at)[0].set(value);
     }
 
-    fn forget(&mut self, conn: ConnId, at: Mono) -> Option<Totals> {
-        let Tracked { entity, peer, totals } = self.connections.remove(&conn)?;
+    fn forget(&mut self, conn: ConnId, at: Mono) -> Option<(Totals, Carries)> {
+        let Tracked { entity, peer, totals, carries } = self.connections.remove(&conn)?;
         if self.entities.contains(entity) {
             self.entities.row(entity, GroupId::TcpPeer, &peer.picked(), at)[CONNECTIONS].shift(-1);
+            if carries == Carries::Messages {
+                self.entities.messages_end(entity, &peer, at);
+            }
         }
-        Some(totals)
+        Some((totals, carries))
     }
 }
 

@@ -1,10 +1,12 @@
 use super::histogram::{Buckets, Division};
+use super::messages::Passed;
 use super::series::Scalar;
 use super::tcp::{Listening, Totals};
 use super::*;
 use crate::trace::ids;
 use crate::trace::span::Peer;
 use proptest::prelude::*;
+use remora_core::flow::Direction;
 use remora_core::model::{CallKey, ConnInfo, Family, Key, Kind, Message, Role, Transport};
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -308,6 +310,36 @@ fn a_connection_moves_to_the_entity_that_is_learned_later() {
     );
     registry.values(20);
     assert_eq!(registry.values(30), [(format!("{CART} remora.tcp.connections {tail}"), Some(1.0))], "an open connection is not idle");
+}
+
+#[test]
+fn messages_and_open_connections_of_websockets_follow_their_connection() {
+    let mut registry = Registry::new(Settings::default());
+    let conn = conn(1, Role::Server, "10.0.0.1:80", "10.0.0.2:40000");
+    registry.0.carries_messages(ConnId(1), Mono(1));
+    registry.0.messages(ConnId(1), Direction::Egress, Passed { messages: 1, bytes: 5 }, Mono(1));
+    assert_eq!(registry.values(2), [], "nothing is counted of a connection whose owner is unknown");
+    registry.0.opened(SHOP, &conn, &Peer::default(), None, Mono(1));
+    registry.0.carries_messages(ConnId(1), Mono(1));
+    registry.0.carries_messages(ConnId(1), Mono(1));
+    registry.0.messages(ConnId(1), Direction::Egress, Passed { messages: 2, bytes: 30 }, Mono(1));
+    registry.0.messages(ConnId(1), Direction::Ingress, Passed::default(), Mono(1));
+    let tail = "remora.connection.role=server server.address=10.0.0.1 server.port=80";
+    let of = |entity: u32, connections: f64| {
+        vec![
+            (format!("{entity} remora.tcp.connections {tail}"), Some(connections)),
+            (format!("{entity} remora.websocket.connections {tail}"), Some(connections)),
+        ]
+    };
+    let io = [
+        (format!("{SHOP} remora.websocket.io {tail} network.io.direction=transmit"), Some(30.0)),
+        (format!("{SHOP} remora.websocket.messages {tail} network.io.direction=transmit"), Some(2.0)),
+    ];
+    assert_eq!(registry.values(3), [of(SHOP, 1.0), io.to_vec()].concat());
+    registry.0.opened(CART, &conn, &Peer::default(), None, Mono(4));
+    assert_eq!(registry.values(5), [of(SHOP, 0.0), io.to_vec(), of(CART, 1.0)].concat(), "it moves with its connection");
+    registry.0.closed(ConnId(1), Mono(6));
+    assert_eq!(registry.values(7), [of(SHOP, 0.0), io.to_vec(), of(CART, 0.0)].concat());
 }
 
 #[test]

@@ -11,6 +11,7 @@ use super::routes::{RouteSettings, Routes};
 use super::served::{Feed, Teller};
 use super::spans::{Flush, Sheets, SpanBuffer};
 use super::translate;
+use crate::aggregate::messages::Passed;
 use crate::aggregate::tcp::{self, Listening};
 use crate::aggregate::{Aggregate, Temporality};
 use crate::entity::host::Host;
@@ -20,9 +21,9 @@ use crate::selfobs::{Counters, Event, Loss as Lost};
 use crate::trace::span::{self, Peer, SpanData, UnixOffset};
 use crate::trace::{Reported, SpanContext, Tracer};
 use crate::view::{self, Call, Listing, RequestRow, UnixNanos, View};
-use remora_core::flow::{Amount, Loss, Sink};
+use remora_core::flow::{Amount, Direction, Loss, Sink};
 use remora_core::model::{ConnId, ConnInfo, Exchange, ExchangeId, Mono, Pid, Role, Task, semconv};
-use remora_core::proto::NameCache;
+use remora_core::proto::{NameCache, WEBSOCKET};
 use remora_ebpf::wire::{self, Policy};
 use remora_otlp::{EncodedBatch, Metrics};
 use rustc_hash::FxHashMap;
@@ -101,6 +102,15 @@ struct Listener {
 struct OpenConnection {
     took: Option<Duration>,
     counted: bool,
+    /// What has passed before it was counted, where it carries messages.
+    messages: Option<Box<Messages>>,
+}
+
+/// Messages that wait for their connection to be counted.
+#[derive(Default)]
+struct Messages {
+    egress: Passed,
+    ingress: Passed,
 }
 
 /// A connection that is over and whose owner is not known yet.
@@ -248,7 +258,7 @@ impl Desk {
 
     /// A connection is open; `took` is the time of its handshake. Counted once, as soon as its owner is known.
     pub fn opened(&mut self, conn: &ConnInfo, took: Option<Duration>) {
-        let open = self.open.entry(conn.id).or_insert(OpenConnection { took, counted: false });
+        let open = self.open.entry(conn.id).or_insert(OpenConnection { took, counted: false, messages: None });
         open.took = open.took.or(took);
         self.count_open(conn, None);
     }
@@ -267,7 +277,21 @@ impl Desk {
         open.counted = true;
         let other = peers::entity(&self.peers, &self.entities, conn);
         self.aggregate.opened(entity, conn, &peer_of(other.as_deref()), open.took, self.now);
+        if let Some(messages) = open.messages.take() {
+            self.aggregate.carries_messages(conn.id, self.now);
+            self.aggregate.messages(conn.id, Direction::Egress, messages.egress, self.now);
+            self.aggregate.messages(conn.id, Direction::Ingress, messages.ingress, self.now);
+        }
         true
+    }
+
+    /// A connection carries messages from now on.
+    fn carries_messages(&mut self, conn: &ConnInfo) {
+        let Some(open) = self.open.get_mut(&conn.id) else { return };
+        match open.counted {
+            true => self.aggregate.carries_messages(conn.id, self.now),
+            false => drop(open.messages.get_or_insert_default()),
+        }
     }
 
     /// What a connection has carried so far.
@@ -626,8 +650,20 @@ impl Sink for Desk {
         self.policies.insert(conn.0, Policy { egress: translate::amount(egress), ingress: translate::amount(ingress) });
     }
 
-    fn classified(&mut self, conn: &ConnInfo, _protocol: Option<&'static str>) {
+    fn classified(&mut self, conn: &ConnInfo, protocol: Option<&'static str>) {
         self.peers.note(conn);
+        if protocol == Some(WEBSOCKET) {
+            self.carries_messages(conn);
+        }
+    }
+
+    fn message(&mut self, conn: &ConnInfo, _protocol: &'static str, direction: Direction, bytes: u64) {
+        let waiting = self.open.get_mut(&conn.id).and_then(|open| open.messages.as_mut());
+        match (waiting, direction) {
+            (Some(waiting), Direction::Egress) => waiting.egress.add(bytes),
+            (Some(waiting), Direction::Ingress) => waiting.ingress.add(bytes),
+            (None, _) => self.aggregate.messages(conn.id, direction, Passed { messages: 1, bytes }, self.now),
+        }
     }
 
     fn loss(&mut self, protocol: Option<&'static str>, loss: Loss, n: u64) {

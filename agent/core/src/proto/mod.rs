@@ -52,6 +52,7 @@ pub(crate) use context::Shared;
 pub use context::{Cx, Options};
 pub use dns::NameCache;
 pub use input::{Input, Mark};
+pub use websocket::NAME as WEBSOCKET;
 
 use crate::flow::Capture;
 use crate::model::{Close, Family, Mono, Transport};

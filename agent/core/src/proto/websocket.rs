@@ -7,9 +7,12 @@ use super::{Cx, Descriptor, End, Evidence, Input, Mark, Parser, Sample, Step};
 use crate::flow::{Amount, Capture, Loss};
 use crate::model::{Close, Family, Mono, Transport};
 
+/// [`Descriptor::name`] of what carries messages instead of requests.
+pub const NAME: &str = "websocket";
+
 /// WebSocket over TCP. Only an HTTP/1 upgrade leads here: its frames alone are no evidence.
 pub(super) static DESCRIPTOR: Descriptor = Descriptor {
-    name: "websocket",
+    name: NAME,
     family: Family::Http,
     transport: Transport::Tcp,
     ports: &[],

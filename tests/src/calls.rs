@@ -5,7 +5,7 @@ use crate::{Item, SpanKind};
 /// A call of which both ends were observed.
 #[derive(Clone, Debug)]
 pub struct Call {
-    /// The CLIENT span.
+    /// The CLIENT span, or that of a PRODUCER or CONSUMER.
     pub client: Item,
     /// The SERVER span, whose parent is the CLIENT span.
     pub server: Item,
@@ -19,7 +19,7 @@ pub fn calls(spans: Vec<Item>) -> (Vec<Call>, Vec<Item>) {
     let mut alone = Vec::new();
     for server in servers {
         let above = |client: &Item| {
-            client.kind() == SpanKind::Client
+            matches!(client.kind(), SpanKind::Client | SpanKind::Producer | SpanKind::Consumer)
                 && client.text("spanId") == server.text("parentSpanId")
                 && client.text("traceId") == server.text("traceId")
         };

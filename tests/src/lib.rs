@@ -7,6 +7,7 @@
 
 mod agent;
 mod calls;
+mod client;
 mod collector;
 mod containerd;
 mod docker;
@@ -16,10 +17,13 @@ mod otlp;
 mod parts;
 mod process;
 mod scene;
+mod servers;
+mod tally;
 mod wait;
 
 pub use agent::Agent;
 pub use calls::{Call, calls};
+pub use client::{Client, run};
 pub use collector::Collector;
 pub use containerd::Containerd;
 pub use docker::Docker;
@@ -29,4 +33,6 @@ pub use otlp::{Item, SpanKind, attributes};
 pub use parts::{is_root, part, repository, target_dir};
 pub use process::Process;
 pub use scene::{Scene, Telemetry};
+pub use servers::Server;
+pub use tally::{Tally, by_attributes, count, tally};
 pub use wait::{free_port, wait_until};

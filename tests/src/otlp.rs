@@ -9,6 +9,10 @@ pub enum SpanKind {
     Server,
     /// Sends a request and waits.
     Client,
+    /// Sends messages to a broker.
+    Producer,
+    /// Takes messages from a broker.
+    Consumer,
     /// Any other.
     Other,
 }
@@ -37,6 +41,8 @@ impl Item {
         match self.value["kind"].as_u64() {
             Some(2) => SpanKind::Server,
             Some(3) => SpanKind::Client,
+            Some(4) => SpanKind::Producer,
+            Some(5) => SpanKind::Consumer,
             _ => SpanKind::Other,
         }
     }

@@ -4,6 +4,7 @@
 mod agent;
 mod connections;
 mod containers;
+mod databases;
 mod http;
 mod log_spans;
 mod logs;

@@ -1,0 +1,16 @@
+// DNS by Node's own resolver (c-ares): dns_client.js PORT
+const { Resolver } = require("dns").promises;
+
+async function main() {
+  const resolver = new Resolver();
+  resolver.setServers([`127.0.0.1:${process.argv[2]}`]);
+  await resolver.resolve4("a.test");
+  await resolver.resolve6("a.test");
+  await resolver.resolve4("none.test").then(() => { throw new Error("no error"); }, () => {});
+  await resolver.resolveMx("mail.test");
+  // Asked again over TCP, for the answer is too large for a datagram.
+  await resolver.resolveTxt("big.test");
+  await Promise.all(Array.from({ length: 20 }, () => resolver.resolve4("a.test")));
+}
+
+main();

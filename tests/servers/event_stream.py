@@ -1,0 +1,30 @@
+"""Server-sent events: `/events/N` sends N events and ends, `/forever` sends one and stays open: event_stream.py PORT."""
+import http.server
+import sys
+
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self):
+        self.send_response(200)
+        self.send_header("Content-Type", "text/event-stream; charset=utf-8")
+        self.send_header("Transfer-Encoding", "chunked")
+        self.end_headers()
+        count = int(self.path.rsplit("/", 1)[1]) if self.path.startswith("/events/") else 1
+        for number in range(count):
+            self.chunk(f"id: {number}\nevent: order\n")
+            self.chunk("data: hush\n\n")
+        if self.path.startswith("/events/"):
+            self.chunk("")
+        else:
+            self.rfile.read(1)
+
+    def chunk(self, text):
+        self.wfile.write(b"%x\r\n%s\r\n" % (len(text), text.encode()))
+
+    def log_message(self, *_):
+        pass
+
+
+http.server.ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), Handler).serve_forever()

@@ -14,9 +14,11 @@ mod verdict;
 use exchange::{Exchange, Turn};
 use records::{Collected, Expected};
 use remora::bpf::{self, Captured, HookState, Hooks, LoadOptions};
+use remora::kernel::CgroupLayout;
 use remora_ebpf::wire::{Amount, Policy};
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
+use std::path::Path;
 use std::process::ExitCode;
 use verdict::Verdict;
 
@@ -64,10 +66,10 @@ fn main() -> ExitCode {
 fn options() -> LoadOptions {
     LoadOptions {
         ring_bytes: 8 << 20,
-        cgroup_root: None,
+        cgroup_root: CgroupLayout::read(Path::new("/proc"), None).root().map(Path::to_path_buf),
+        first_cgroup_namespace: None,
         self_pid: std::process::id(),
         reading_thread: true,
-        mountinfo: std::fs::read_to_string("/proc/self/mountinfo").unwrap(),
         kernel_btf: std::fs::read("/sys/kernel/btf/vmlinux").ok(),
     }
 }

@@ -1,16 +1,21 @@
-//! The cgroup v2 root, to which the programs are attached: where it is mounted, or mounted for the agent alone.
+//! The cgroup v2 root, to which the programs are attached: opened where it is mounted, or mounted for the agent alone.
 
-use rustix::fs::{Mode, OFlags};
+use rustix::fs::{Access, AtFlags, Mode, OFlags};
+use rustix::io::Errno;
 use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags};
-use std::os::fd::OwnedFd;
+use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
+use std::fs::File;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
+
+const DIRECTORY: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
 
 /// Where the root was found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RootPlace {
     /// Mounted here.
     Mounted(PathBuf),
-    /// Mounted nowhere; the agent holds a mount of its own that no other process sees.
+    /// Mounted nowhere that the agent sees; it holds a mount of its own that no other process sees.
     Private,
 }
 
@@ -23,79 +28,125 @@ pub enum RootError {
         /// Its path.
         path: PathBuf,
         /// Reason.
-        source: rustix::io::Errno,
+        source: Errno,
     },
     /// None is mounted and none can be.
     #[error("cgroup v2 is mounted nowhere and cannot be mounted privately: {0}")]
-    Mount(rustix::io::Errno),
+    Mount(Errno),
+    /// Only the agent's own cgroup can be had, and nobody else's traffic passes there.
+    #[error(
+        "the agent is in a cgroup namespace of its own and would see only itself: start it with the host's (--cgroupns host), \
+         or with the host's process ids (--pid host, hostPID), or mount the host's /sys/fs/cgroup"
+    )]
+    Part,
 }
 
-/// Path of the first cgroup2 mount in the text of `/proc/self/mountinfo` (proc_pid_mountinfo(5)) whose root is `/`.
-pub fn mounted_at(mountinfo: &str) -> Option<PathBuf> {
-    mountinfo.lines().find_map(|line| {
-        let (before, after) = line.split_once(" - ")?;
-        let mut fields = before.split(' ').skip(3);
-        let (root, place) = (fields.next()?, fields.next()?);
-        (after.starts_with("cgroup2 ") && root == "/").then(|| PathBuf::from(unescape(place)))
+/// Opens the root that is mounted at `mounted`; without one, mounts it privately, as the cgroup namespace `first` sees it.
+///
+/// # Errors
+/// [`RootError`] if that does not work, or gives only a part of the hierarchy.
+pub(super) fn open_root(mounted: Option<&Path>, first: Option<&File>) -> Result<(OwnedFd, RootPlace), RootError> {
+    if let Some(path) = mounted {
+        return match rustix::fs::open(path, DIRECTORY, Mode::empty()) {
+            Ok(root) => Ok((root, RootPlace::Mounted(path.to_owned()))),
+            Err(source) => Err(RootError::Open { path: path.to_owned(), source }),
+        };
+    }
+    let root = mount().map_err(RootError::Mount)?;
+    if is_root(&root) {
+        return Ok((root, RootPlace::Private));
+    }
+    let root = first.and_then(mount_in).ok_or(RootError::Part)?;
+    if is_root(&root) { Ok((root, RootPlace::Private)) } else { Err(RootError::Part) }
+}
+
+/// A mount of cgroup2 that only the agent holds. Its root is that of the running thread's cgroup namespace.
+fn mount() -> Result<OwnedFd, Errno> {
+    let context = rustix::mount::fsopen("cgroup2", FsOpenFlags::FSOPEN_CLOEXEC)?;
+    rustix::mount::fsconfig_create(&context)?;
+    let mount = rustix::mount::fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::empty())?;
+    // A mount descriptor is O_PATH; attaching needs a directory that is open.
+    rustix::fs::openat(&mount, ".", DIRECTORY, Mode::empty())
+}
+
+/// The same as another cgroup namespace sees it, which only a thread of its own enters.
+fn mount_in(namespace: &File) -> Option<OwnedFd> {
+    std::thread::scope(|scope| {
+        let entered = scope.spawn(|| {
+            move_into_link_name_space(namespace.as_fd(), Some(LinkNameSpaceType::ControlGroup))?;
+            mount()
+        });
+        entered.join().ok()?.ok()
     })
 }
 
-/// Undoes the octal escapes of mountinfo.
-fn unescape(text: &str) -> String {
-    [("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\")]
-        .iter()
-        .fold(text.to_owned(), |text, (from, to)| text.replace(from, to))
-}
-
-/// Opens the root at `configured`, else where `mountinfo` says, else by a private mount.
-///
-/// # Errors
-/// [`RootError`] if none of the three works.
-pub(super) fn open_root(configured: Option<&Path>, mountinfo: &str) -> Result<(OwnedFd, RootPlace), RootError> {
-    let place = configured.map(Path::to_path_buf).or_else(|| mounted_at(mountinfo));
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    if let Some(path) = place {
-        return match rustix::fs::open(&path, flags, Mode::empty()) {
-            Ok(root) => Ok((root, RootPlace::Mounted(path))),
-            Err(source) => Err(RootError::Open { path, source }),
-        };
-    }
-    let mount = || {
-        let context = rustix::mount::fsopen("cgroup2", FsOpenFlags::FSOPEN_CLOEXEC)?;
-        rustix::mount::fsconfig_create(&context)?;
-        let mount = rustix::mount::fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::empty())?;
-        // A mount descriptor is O_PATH; attaching needs a directory that is open.
-        rustix::fs::openat(&mount, ".", flags, Mode::empty())
-    };
-    mount().map(|root| (root, RootPlace::Private)).map_err(RootError::Mount)
+/// Whether a directory is the root of the whole hierarchy: every cgroup but that one has `cgroup.events`.
+fn is_root(directory: &OwnedFd) -> bool {
+    rustix::fs::accessat(directory, "cgroup.events", Access::EXISTS, AtFlags::empty()) == Err(Errno::NOENT)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-
-    #[test]
-    fn the_root_is_found_on_hybrid_and_unified_hosts() {
-        let hybrid = "31 24 0:27 / /sys/fs/cgroup/memory rw,relatime - cgroup cgroup rw,memory\n\
-                      32 24 0:28 / /sys/fs/cgroup/unified rw,relatime shared:9 - cgroup2 cgroup2 rw\n";
-        assert_eq!(mounted_at(hybrid), Some("/sys/fs/cgroup/unified".into()));
-        let unified = "29 23 0:26 / /sys/fs/my\\040cgroup rw,nosuid - cgroup2 cgroup2 rw,nsdelegate\n";
-        assert_eq!(mounted_at(unified), Some("/sys/fs/my cgroup".into()));
-    }
-
-    #[test]
-    fn a_bind_mount_of_a_part_is_not_the_root() {
-        assert_eq!(mounted_at("32 24 0:28 /docker/x /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n"), None);
-        assert_eq!(mounted_at("nonsense\n\n - \n"), None);
-    }
-
     mod root {
-        use super::*;
+        use super::super::*;
+        use std::io::{Read, Write};
+        use std::process::{Child, Command, Stdio};
 
         #[test]
         fn a_private_mount_serves_where_nothing_is_mounted() {
-            let (_, place) = open_root(None, "").unwrap();
+            let (_, place) = open_root(None, None).unwrap();
             assert_eq!(place, RootPlace::Private);
+        }
+
+        /// A process in a cgroup below the root, in a cgroup namespace that begins there.
+        struct Contained {
+            process: Child,
+            root: OwnedFd,
+            name: String,
+        }
+
+        impl Contained {
+            fn start() -> Self {
+                let (root, _) = open_root(None, None).unwrap();
+                let name = format!("remora-test-{}", std::process::id());
+                rustix::fs::mkdirat(&root, &name, Mode::RWXU).unwrap();
+                let script = "read go; exec unshare --cgroup sh -c 'echo ready; exec sleep 1000'";
+                let mut process = Command::new("sh").args(["-c", script]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+                let procs = rustix::fs::openat(&root, format!("{name}/cgroup.procs"), OFlags::WRONLY, Mode::empty()).unwrap();
+                rustix::io::write(&procs, process.id().to_string().as_bytes()).unwrap();
+                process.stdin.take().unwrap().write_all(b"go\n").unwrap();
+                process.stdout.take().unwrap().read_exact(&mut [0; 6]).unwrap();
+                Self { process, root, name }
+            }
+
+            fn namespace(&self) -> File {
+                File::open(format!("/proc/{}/ns/cgroup", self.process.id())).unwrap()
+            }
+        }
+
+        impl Drop for Contained {
+            fn drop(&mut self) {
+                let _ = self.process.kill();
+                let _ = self.process.wait();
+                let _ = rustix::fs::unlinkat(&self.root, &self.name, AtFlags::REMOVEDIR);
+            }
+        }
+
+        #[test]
+        fn the_part_that_a_namespace_shows_is_never_taken_for_the_root() {
+            let contained = Contained::start();
+            let part = mount_in(&contained.namespace()).unwrap();
+            assert!(!is_root(&part));
+            let own = File::open("/proc/thread-self/ns/cgroup").unwrap();
+            std::thread::scope(|scope| {
+                let inside = scope.spawn(|| {
+                    move_into_link_name_space(contained.namespace().as_fd(), Some(LinkNameSpaceType::ControlGroup)).unwrap();
+                    assert!(matches!(open_root(None, None), Err(RootError::Part)));
+                    let (root, _) = open_root(None, Some(&own)).unwrap();
+                    assert!(is_root(&root), "found by the namespace of another process");
+                });
+                inside.join().unwrap();
+            });
         }
     }
 }

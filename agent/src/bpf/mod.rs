@@ -7,6 +7,6 @@ mod cgroup;
 mod hooks;
 mod records;
 
-pub use cgroup::{RootPlace, mounted_at};
+pub use cgroup::RootPlace;
 pub use hooks::{Hook, HookState, Hooks, LoadError, LoadOptions, SenderSource, load};
 pub use records::{Captured, PolicyError};

@@ -17,7 +17,7 @@ use crate::entity::host::{Host, Uname};
 use crate::entity::resolver;
 use crate::entity::sockets::{self, SocketTable};
 use crate::entity::table::Entities;
-use crate::kernel::{self, Capability, Roots};
+use crate::kernel::{self, Capability, CgroupLayout, ProcessIds, Roots};
 use crate::pipeline::capture::{self, Closes, Parts};
 use crate::pipeline::export::Export;
 use crate::pipeline::report::{self, Reporter};
@@ -29,6 +29,7 @@ use crate::view::{self, AgentFacts, CapabilityRow, Capture, Limits as ViewLimits
 use remora_core::flow::{Flow, Limits as FlowLimits};
 use remora_core::proto;
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -87,6 +88,7 @@ pub fn run(config: Config) -> Result<(), CommandError> {
         own_listener: listener,
         existing: SocketTable::scan(&config.host.proc, &sockets::Limits::default()),
         closes: closes(&hooks),
+        process_ids: process_ids(&config),
         metrics_interval: config.metrics.interval,
         captured,
     };
@@ -126,24 +128,26 @@ fn failed<E: std::error::Error + Send + Sync + 'static>(doing: &'static str) -> 
 
 /// How the programs are loaded, from configuration and the running kernel.
 pub(super) fn load_options(config: &Config) -> LoadOptions {
-    let read = |path: std::path::PathBuf| std::fs::read(path).ok();
-    let mountinfo = read(config.host.proc.join("self/mountinfo")).unwrap_or_default();
     LoadOptions {
         ring_bytes: u32::try_from(config.capture.ring_bytes).unwrap_or(u32::MAX >> 1),
-        cgroup_root: config.capture.cgroup_root.clone(),
+        cgroup_root: cgroup_root(config),
+        first_cgroup_namespace: kernel::first_namespace(&config.host.proc),
         self_pid: std::process::id(),
         reading_thread: config.capture.reading_thread != ReadingThread::Off,
-        mountinfo: String::from_utf8_lossy(&mountinfo).into_owned(),
-        kernel_btf: read(config.host.sys.join("kernel/btf/vmlinux")),
+        kernel_btf: std::fs::read(config.host.sys.join("kernel/btf/vmlinux")).ok(),
     }
 }
 
+/// Where the cgroup v2 root is mounted: as configured, else as found.
+fn cgroup_root(config: &Config) -> Option<PathBuf> {
+    CgroupLayout::read(&config.host.proc, config.capture.cgroup_root.as_deref()).root().map(Path::to_path_buf)
+}
+
 fn entity_settings(config: &Config) -> resolver::Settings {
-    let engine = |runtime, path: &std::path::Path| EngineSocket { runtime, path: path.to_path_buf() };
-    let mountinfo = std::fs::read_to_string(config.host.proc.join("self/mountinfo")).unwrap_or_default();
+    let engine = |runtime, path: &Path| EngineSocket { runtime, path: path.to_path_buf() };
     resolver::Settings {
         proc_root: config.host.proc.clone(),
-        cgroup2: config.capture.cgroup_root.clone().or_else(|| bpf::mounted_at(&mountinfo)),
+        cgroup2: cgroup_root(config),
         engines: vec![
             engine(ContainerRuntime::Docker, &config.entity.docker_socket),
             engine(ContainerRuntime::Podman, &config.entity.podman_socket),
@@ -248,6 +252,15 @@ fn capability(hook: &Hook) -> CapabilityRow {
         HookState::Off(reason) => Some(reason.clone()),
     };
     CapabilityRow { name: hook.gives.to_owned(), off }
+}
+
+/// Whether records may name processes; says so if not.
+fn process_ids(config: &Config) -> ProcessIds {
+    let ids = ProcessIds::read(&config.host.proc);
+    if ids == ProcessIds::Foreign {
+        tracing::warn!("in a pid namespace of its own: no process is named; start the agent with the host's (--pid host, hostPID)");
+    }
+    ids
 }
 
 /// Whether the kernel side tells of closes.

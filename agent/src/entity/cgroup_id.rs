@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 use std::os::unix::fs::DirEntryExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -89,16 +89,6 @@ impl CgroupIds {
     }
 }
 
-/// Mount point of the cgroup2 file system by the text of `/proc/self/mountinfo` (`proc(5)`), if there is one.
-#[must_use]
-pub fn mount_point(mountinfo: &str) -> Option<&Path> {
-    mountinfo.lines().find_map(|line| {
-        let (mount, source) = line.split_once(" - ")?;
-        let kind = source.split(' ').next()?;
-        (kind == "cgroup2").then(|| mount.split(' ').nth(4).map(Path::new))?
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::MetadataExt;
@@ -142,13 +132,5 @@ mod tests {
     fn a_missing_mount_knows_nothing() {
         let mut ids = CgroupIds::new("/nonexistent".into(), 5);
         assert_eq!(ids.path(CgroupId(1), Instant::now()), None);
-    }
-
-    #[test]
-    fn the_mount_is_found_in_mountinfo() {
-        let hybrid = "31 23 0:28 / /sys/fs/cgroup rw,relatime - tmpfs tmpfs rw\n41 31 0:38 / /sys/fs/cgroup/unified rw,relatime shared:9 - cgroup2 cgroup2 rw\n";
-        assert_eq!(mount_point(hybrid), Some(Path::new("/sys/fs/cgroup/unified")));
-        assert_eq!(mount_point("31 23 0:28 / /sys/fs/cgroup/cpu rw - cgroup cgroup rw,cpu\n"), None);
-        assert_eq!(mount_point("junk\n - \n"), None);
     }
 }

@@ -1,8 +1,12 @@
-//! Which cgroup hierarchies are mounted, and where version 2 is.
+//! Which cgroup hierarchies are mounted, and where the root of version 2 is.
+//!
+//! Programs see the traffic of the cgroup that they are attached to and of those below it. In a cgroup namespace, as
+//! containers have one, what is mounted as root is the container's own cgroup: it must not be taken for the node's.
 
 use super::privileges::{Cap, EffectiveSet};
 use super::{Capability, State};
 use procfs::{FromRead, process::MountInfos};
+use std::fs::File;
 use std::path::{Path, PathBuf};
 
 /// The cgroup hierarchies of the node.
@@ -12,6 +16,8 @@ pub enum CgroupLayout {
     V2(PathBuf),
     /// Version 2 here beside version 1.
     Hybrid(PathBuf),
+    /// Only a part of version 2 is mounted, here: the agent is in a cgroup namespace of its own.
+    Part(PathBuf),
     /// Version 2 is not mounted; the kernel has it.
     Mountable,
     /// The kernel has no version 2.
@@ -29,15 +35,25 @@ impl CgroupLayout {
         }
         let Ok(mounts) = MountInfos::from_file(proc.join("self/mountinfo")) else { return Self::Unknown };
         let filesystems = std::fs::read_to_string(proc.join("filesystems")).unwrap_or_default();
-        Self::judge(mounts, &filesystems)
+        Self::judge(mounts, &filesystems, is_root)
     }
 
-    fn judge(mounts: MountInfos, filesystems: &str) -> Self {
-        let mut v2 = None;
+    /// Where the root is mounted, if it is.
+    #[must_use]
+    pub fn root(&self) -> Option<&Path> {
+        match self {
+            Self::V2(root) | Self::Hybrid(root) => Some(root),
+            Self::Part(_) | Self::Mountable | Self::Absent | Self::Unknown => None,
+        }
+    }
+
+    fn judge(mounts: MountInfos, filesystems: &str, is_root: impl Fn(&Path) -> bool) -> Self {
+        let (mut v2, mut part) = (None, None);
         let mut has_v1 = false;
         for mount in mounts {
             match mount.fs_type.as_str() {
-                "cgroup2" if mount.root == "/" => v2 = v2.or(Some(mount.mount_point)),
+                "cgroup2" if v2.is_none() && is_root(&mount.mount_point) => v2 = Some(mount.mount_point),
+                "cgroup2" => part = part.or(Some(mount.mount_point)),
                 "cgroup" => has_v1 = true,
                 _ => {}
             }
@@ -45,10 +61,23 @@ impl CgroupLayout {
         match (v2, has_v1) {
             (Some(root), false) => Self::V2(root),
             (Some(root), true) => Self::Hybrid(root),
+            (None, _) if part.is_some() => Self::Part(part.unwrap_or_default()),
             (None, _) if filesystems.lines().any(|line| line.split('\t').nth(1) == Some("cgroup2")) => Self::Mountable,
             (None, _) => Self::Absent,
         }
     }
+}
+
+/// Whether a directory is the root of the whole hierarchy: every cgroup but that one has `cgroup.events`
+/// (`Documentation/admin-guide/cgroup-v2.rst`, "Core Interface Files").
+fn is_root(directory: &Path) -> bool {
+    directory.join("cgroup.procs").exists() && !directory.join("cgroup.events").exists()
+}
+
+/// The cgroup namespace of the first process, which shows the whole hierarchy, if it may be opened.
+#[must_use]
+pub fn first_namespace(proc: &Path) -> Option<File> {
+    File::open(proc.join("1/ns/cgroup")).ok()
 }
 
 pub(super) fn judge(layout: &CgroupLayout, effective: EffectiveSet) -> Capability {
@@ -57,6 +86,10 @@ pub(super) fn judge(layout: &CgroupLayout, effective: EffectiveSet) -> Capabilit
         CgroupLayout::Hybrid(root) => {
             (State::Works, format!("version 2 at {} beside version 1; containers are told by process", root.display()))
         }
+        CgroupLayout::Part(part) => (
+            State::Degraded,
+            format!("{} is the agent's own part of version 2; the whole is looked for in the first process's namespace", part.display()),
+        ),
         CgroupLayout::Mountable if effective.has(Cap::SysAdmin) == Some(true) => {
             (State::Works, "version 2 is not mounted; the agent mounts it privately".to_owned())
         }
@@ -72,7 +105,8 @@ mod tests {
     use super::*;
 
     fn layout(mounts: &str, filesystems: &str) -> CgroupLayout {
-        CgroupLayout::judge(MountInfos::from_read(mounts.as_bytes()).expect("mountinfo"), filesystems)
+        let whole = |path: &Path| !path.starts_with("/part");
+        CgroupLayout::judge(MountInfos::from_read(mounts.as_bytes()).expect("mountinfo"), filesystems, whole)
     }
 
     const V1: &str = "35 25 0:30 / /sys/fs/cgroup/memory rw,relatime shared:9 - cgroup cgroup rw,memory\n";
@@ -85,8 +119,14 @@ mod tests {
         assert_eq!(layout(&[V1, UNIFIED].concat(), ""), CgroupLayout::Hybrid("/sys/fs/cgroup/unified".into()));
         assert_eq!(layout(V1, "nodev\tcgroup\nnodev\tcgroup2\n"), CgroupLayout::Mountable);
         assert_eq!(layout(V1, "nodev\tcgroup\n"), CgroupLayout::Absent);
-        let inside_container = "25 24 0:23 /docker/abc /sys/fs/cgroup ro - cgroup2 cgroup2 rw\n";
-        assert_eq!(layout(inside_container, "nodev\tcgroup2\n"), CgroupLayout::Mountable);
+    }
+
+    #[test]
+    fn the_root_of_a_namespace_is_not_the_root_of_the_node() {
+        let own = "25 24 0:23 / /part ro - cgroup2 cgroup2 rw\n";
+        let hosts = "26 24 0:23 /../.. /host/sys/fs/cgroup ro - cgroup2 cgroup2 rw\n";
+        assert_eq!(layout(own, "nodev\tcgroup2\n"), CgroupLayout::Part("/part".into()));
+        assert_eq!(layout(&[own, hosts].concat(), ""), CgroupLayout::V2("/host/sys/fs/cgroup".into()));
     }
 
     #[test]

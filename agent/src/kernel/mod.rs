@@ -6,14 +6,16 @@
 mod cgroup;
 mod features;
 mod privileges;
+mod process_ids;
 mod release;
 mod usage;
 
 use serde::Serialize;
 use std::path::PathBuf;
 
-pub use cgroup::CgroupLayout;
+pub use cgroup::{CgroupLayout, first_namespace};
 pub use privileges::EffectiveSet;
+pub use process_ids::ProcessIds;
 pub use release::Release;
 pub use usage::{Units, Usage};
 
@@ -95,6 +97,7 @@ pub fn probe(roots: &Roots) -> Vec<Capability> {
     let mut capabilities = vec![release::judge(release.as_ref())];
     capabilities.extend(privileges::judge(effective, release.as_ref()));
     capabilities.push(cgroup::judge(&layout, effective));
+    capabilities.push(process_ids::judge(ProcessIds::read(&roots.proc)));
     capabilities.extend(features::probe(roots, release.as_ref(), effective));
     capabilities
 }

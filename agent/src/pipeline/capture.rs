@@ -10,6 +10,7 @@ use super::spans::Outlet;
 use super::translate;
 use crate::bpf::Captured;
 use crate::entity::sockets::{SocketState, SocketTable};
+use crate::kernel::ProcessIds;
 use crate::selfobs::{Counters, Event, Loss};
 use crate::view::{ConnectionRow, Direction as Shown, UnixNanos, View};
 use remora_core::flow::{Direction, Flow};
@@ -66,13 +67,15 @@ pub struct Parts {
     pub existing: SocketTable,
     /// How closes are known.
     pub closes: Closes,
+    /// Whether the process ids of records are those of `/proc`.
+    pub process_ids: ProcessIds,
     /// Between exports of metrics.
     pub metrics_interval: Duration,
 }
 
 /// Runs until `stop` is set, then finishes what is open and submits it.
 pub fn run(parts: Parts, stop: &AtomicBool) {
-    let Parts { mut captured, flow, desk, outlet, counters, view, own_listener, existing, closes, metrics_interval } = parts;
+    let Parts { mut captured, flow, desk, outlet, counters, view, own_listener, existing, closes, process_ids, metrics_interval } = parts;
     let listening = listeners(&existing).map(|(address, _)| address.port()).collect();
     let found: Vec<(SocketAddr, Option<Pid>)> = listeners(&existing).collect();
     let clock = Reading::now();
@@ -84,6 +87,7 @@ pub fn run(parts: Parts, stop: &AtomicBool) {
         own_listener,
         existing,
         closes,
+        process_ids,
         listening,
         own: OwnSockets::default(),
         early: early::Waiting::default(),
@@ -173,6 +177,7 @@ struct State {
     own_listener: Option<SocketAddr>,
     existing: SocketTable,
     closes: Closes,
+    process_ids: ProcessIds,
     listening: HashSet<u16>,
     own: OwnSockets,
     early: early::Waiting,
@@ -187,6 +192,10 @@ struct State {
 impl State {
     fn record(&mut self, record: Result<Record<'_>, Malformed>) {
         self.counters.count(Event::Records, 1);
+        let record = match self.process_ids {
+            ProcessIds::Shared => record,
+            ProcessIds::Foreign => record.map(translate::nameless),
+        };
         match record {
             Ok(Record::Segment(head, data)) => self.segment(&head, data),
             Ok(Record::Datagram(head, data)) => self.datagram(&head, data),

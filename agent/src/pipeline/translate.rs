@@ -3,7 +3,7 @@
 use super::early::{Early, Ends};
 use remora_core::flow::{Amount, Direction, Order, Segment};
 use remora_core::model::{CgroupId, Close, ConnId, ConnInfo, Mono, Owner, Pid, Role, Task, Tid, Transport, semconv};
-use remora_ebpf::wire;
+use remora_ebpf::wire::{self, Record};
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 /// Address of the wire; IPv4-mapped becomes IPv4.
@@ -20,6 +20,21 @@ fn role(role: u8) -> Option<Role> {
         wire::ROLE_CLIENT => Some(Role::Client),
         wire::ROLE_SERVER => Some(Role::Server),
         _ => None,
+    }
+}
+
+/// A record without the processes that it names: their ids mean nothing here.
+pub(super) fn nameless(record: Record<'_>) -> Record<'_> {
+    let open = |open: wire::Open| wire::Open { tgid: 0, ..open };
+    match record {
+        Record::Segment(head, data) => Record::Segment(wire::Segment { tgid: 0, tid: 0, ..head }, data),
+        Record::Datagram(head, data) => Record::Datagram(wire::Datagram { open: open(head.open), tid: 0, ..head }, data),
+        Record::Early(head, data) => Record::Early(head, data),
+        Record::Open(head) => Record::Open(open(head)),
+        Record::Totals(totals) => Record::Totals(totals),
+        Record::Close(totals) => Record::Close(totals),
+        Record::Read(read) => Record::Read(wire::Read { tgid: 0, tid: 0, ..read }),
+        Record::Listen(listen) => Record::Listen(wire::Listen { tgid: 0, ..listen }),
     }
 }
 

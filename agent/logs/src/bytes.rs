@@ -45,6 +45,33 @@ const fn classes() -> [u8; 256] {
     table
 }
 
+/// A set of bytes: one look-up tells whether a byte is in it.
+pub(crate) struct ByteSet([bool; 256]);
+
+impl ByteSet {
+    /// White space, control bytes and `others`.
+    pub(crate) const fn spaces_and(others: &[u8]) -> Self {
+        let mut set = [false; 256];
+        let mut byte = 0;
+        while byte < 256 {
+            set[byte] = CLASS[byte] & SPACE != 0;
+            byte += 1;
+        }
+        let mut at = 0;
+        while at < others.len() {
+            set[others[at] as usize] = true;
+            at += 1;
+        }
+        Self(set)
+    }
+
+    /// Whether `byte` is in the set.
+    #[inline]
+    pub(crate) fn has(&self, byte: u8) -> bool {
+        self.0[usize::from(byte)]
+    }
+}
+
 /// Whether `byte` is a letter, a digit or part of a non-ASCII character.
 pub(crate) fn is_alphanumeric(byte: u8) -> bool {
     CLASS[usize::from(byte)] & (ANY_LETTER | DIGIT) != 0

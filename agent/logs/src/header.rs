@@ -1,7 +1,7 @@
 //! Cuts a text line into header and message: times, host, process and thread ids, level, logger.
 //! Must never cut where nothing proves a header: without a time or a level the whole line is the message.
 
-use crate::bytes::{find, is_alphanumeric, is_space, run_end};
+use crate::bytes::{ByteSet, find, is_alphanumeric, is_space, run_end};
 use crate::severity::Severity;
 use crate::timestamp;
 
@@ -13,6 +13,13 @@ const MAX_COLUMNS: usize = 10;
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 /// Longest thread, logger or program name.
 const MAX_NAME: usize = 120;
+
+/// What ends a column of a header.
+static COLUMN_END: ByteSet = ByteSet::spaces_and(b":|,][(");
+/// What stands between columns.
+static COLUMN_GAP: ByteSet = ByteSet::spaces_and(b"|-:,");
+/// What ends the name of a logger.
+static LOGGER_END: ByteSet = ByteSet::spaces_and(b"\"'=[({");
 
 /// What stands in front of a message.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -109,11 +116,12 @@ impl<'a> Parser<'a> {
 
     /// `<34>` of syslog (RFC 5424 section 6.2.1), with the version behind it.
     fn priority(&mut self) {
-        let Some(end) = self.text.get(..5.min(self.text.len())).and_then(|start| memchr::memchr(b'>', start)) else {
+        if self.text.first() != Some(&b'<') {
             return;
-        };
-        let digits = self.text.get(1..end).unwrap_or_default();
-        if self.text[0] != b'<' || digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
+        }
+        let end = run_end(self.text, 1, |byte| byte.is_ascii_digit());
+        let digits = &self.text[1..end];
+        if self.text.get(end) != Some(&b'>') || !(1..=3).contains(&digits.len()) {
             return;
         }
         let value = digits.iter().fold(0u64, |value, byte| value * 10 + u64::from(byte - b'0'));
@@ -311,9 +319,11 @@ impl<'a> Parser<'a> {
         if !after.first().is_some_and(|byte| byte.is_ascii_digit() || byte.is_ascii_uppercase()) {
             return None;
         }
-        let dated = timestamp::has_date(after)
-            || timestamp::end(after).is_some_and(|end| after.get(end) == Some(&b' ') && timestamp::has_date(&after[end + 1..]));
-        (dated && !prose).then_some(self.at + next)
+        let time = if prose { None } else { timestamp::end(after) };
+        let dated = time.is_some_and(|end| {
+            timestamp::is_date(&after[..end]) || after.get(end) == Some(&b' ') && timestamp::has_date(&after[end + 1..])
+        });
+        dated.then_some(self.at + next)
     }
 
     /// Columns separated by `|`: `time|logger|pid|message`.
@@ -345,7 +355,7 @@ impl<'a> Parser<'a> {
         if self.header.severity_text.is_empty() {
             let mut at = self.at;
             for column in 0..MAX_COLUMNS {
-                at = run_end(self.text, at, |byte| is_space(byte) || matches!(byte, b'|' | b'-' | b':' | b','));
+                at = run_end(self.text, at, |byte| COLUMN_GAP.has(byte));
                 if at > MAX_HEADER + self.at {
                     return false;
                 }
@@ -371,7 +381,7 @@ impl<'a> Parser<'a> {
         if matches!(rest[0], b'[' | b'(' | b'<') {
             return self.group_column(at);
         }
-        let end = run_end(rest, 0, |byte| !is_space(byte) && !matches!(byte, b':' | b'|' | b',' | b']' | b'[' | b'('));
+        let end = run_end(rest, 0, |byte| !COLUMN_END.has(byte));
         let word = &rest[..end];
         let next = rest.get(end).copied();
         let padded = next == Some(b'\t') || rest[end..].starts_with(b"  ");
@@ -556,7 +566,7 @@ impl<'a> Parser<'a> {
 
     fn logger(&mut self) {
         let rest = self.rest();
-        let end = run_end(rest, 0, |byte| !is_space(byte) && !matches!(byte, b'"' | b'\'' | b'=' | b'[' | b'(' | b'{'));
+        let end = run_end(rest, 0, |byte| !LOGGER_END.has(byte));
         let token = &rest[..end];
         let named = token.first().is_some_and(u8::is_ascii_alphabetic) && end <= MAX_NAME;
         if !named {
@@ -566,12 +576,11 @@ impl<'a> Parser<'a> {
         let after = &rest[behind..];
         let name = token.strip_suffix(b":").unwrap_or(token);
         let spaced = behind > end && !after.is_empty();
-        let path = has_scope(name);
-        let plain = path || !name.contains(&b':') && (name.contains(&b'.') || !name.iter().any(u8::is_ascii_digit));
-        let colon = token.len() > name.len() && (spaced && plain || is_source_line(name)) || spaced && is_source_line(token);
+        let colon =
+            if token.len() > name.len() { spaced && is_plain_name(name) || is_source_line(name) } else { spaced && is_source_line(token) };
         let dash = spaced && (after.starts_with(b"- ") || after.starts_with(b": "));
         let padded = behind >= end + 2 && after.first().is_some_and(|byte| is_alphanumeric(*byte));
-        let dotted = spaced && memchr::memchr_iter(b'.', name).count() >= 2 && matches!(after[0], b'[' | b'(' | b'-');
+        let dotted = spaced && matches!(after[0], b'[' | b'(' | b'-') && memchr::memchr_iter(b'.', name).count() >= 2;
         if colon || dash || padded || dotted {
             self.header.logger = name;
             self.at += behind;
@@ -646,8 +655,13 @@ fn group(text: &[u8], at: usize) -> Option<(usize, usize)> {
         b'<' => b'>',
         _ => return None,
     };
+    let window = &text[at..text.len().min(at + MAX_NAME * 2)];
+    let first = memchr::memchr(close, window)?;
+    if memchr::memchr(open, &window[1..first]).is_none() {
+        return Some((at + 1, at + first));
+    }
     let mut depth = 0usize;
-    for (offset, byte) in text[at..].iter().take(MAX_NAME * 2).enumerate() {
+    for (offset, byte) in window.iter().enumerate() {
         if *byte == open {
             depth += 1;
         } else if *byte == close {
@@ -685,11 +699,18 @@ fn is_column(word: &[u8], next: Option<u8>) -> bool {
     if word.is_empty() || word.len() > MAX_NAME {
         return false;
     }
-    let has = |test: fn(&u8) -> bool| word.iter().any(test);
-    let capitals = !has(u8::is_ascii_lowercase) && has(u8::is_ascii_uppercase);
-    let dotted = word.windows(3).any(|part| part[1] == b'.' && is_alphanumeric(part[0]) && is_alphanumeric(part[2]));
-    let program = next == Some(b'[') || (next == Some(b':') && !has(u8::is_ascii_digit));
-    !program && (capitals || dotted || has(u8::is_ascii_digit) || next == Some(b'|'))
+    let (mut upper, mut lower, mut digit, mut dotted) = (false, false, false, false);
+    for (at, byte) in word.iter().enumerate() {
+        match byte {
+            b'A'..=b'Z' => upper = true,
+            b'a'..=b'z' => lower = true,
+            b'0'..=b'9' => digit = true,
+            b'.' => dotted |= at > 0 && is_alphanumeric(word[at - 1]) && word.get(at + 1).is_some_and(|next| is_alphanumeric(*next)),
+            _ => {}
+        }
+    }
+    let program = next == Some(b'[') || (next == Some(b':') && !digit);
+    !program && (upper && !lower || dotted || digit || next == Some(b'|'))
 }
 
 /// Seconds since boot as the kernel writes them: `12.345678`.
@@ -699,8 +720,16 @@ fn uptime_end(text: &[u8]) -> Option<usize> {
     (dot > 0 && text.get(dot) == Some(&b'.') && end == dot + 7).then_some(end)
 }
 
+/// Whether a word is a name: a path, or one without colons that has no digit unless it is dotted.
+fn is_plain_name(name: &[u8]) -> bool {
+    has_scope(name) || !name.contains(&b':') && (!name.iter().any(u8::is_ascii_digit) || name.contains(&b'.'))
+}
+
 /// Whether a name is a path of Rust or C++: every colon in it is one of a pair.
 fn has_scope(name: &[u8]) -> bool {
+    if memchr::memchr(b':', name).is_none() {
+        return false;
+    }
     let pairs = memchr::memmem::find_iter(name, b"::").count();
     pairs > 0 && memchr::memchr_iter(b':', name).count() == 2 * pairs
 }

@@ -76,7 +76,7 @@ impl Joiner {
     /// Takes one line that arrived at `now`; `emit` gets the message that it completes, if it completes one.
     pub fn push(&mut self, line: &[u8], now: UnixNanos, mut emit: impl FnMut(Joined<'_>)) {
         self.flush_idle(now, &mut emit);
-        if line.iter().all(|byte| crate::bytes::is_space(*byte)) {
+        if is_blank(line) {
             self.push_blank(now, emit);
             return;
         }
@@ -178,9 +178,15 @@ impl Joiner {
     }
 }
 
-/// Whether a line starts with a time at once: the usual case, told without looking further.
+/// Whether a line holds nothing but white space.
+fn is_blank(line: &[u8]) -> bool {
+    line.iter().all(|byte| crate::bytes::is_space(*byte))
+}
+
+/// Whether a line starts with a time at once, perhaps in a bracket: the usual case, told without looking further.
 fn starts_with_time(line: &[u8]) -> bool {
-    line.first().is_some_and(u8::is_ascii_digit) && crate::timestamp::end(line).is_some()
+    let line = line.strip_prefix(b"[").unwrap_or(line);
+    line.first().is_some_and(|byte| byte.is_ascii_digit() || byte.is_ascii_uppercase()) && crate::timestamp::end(line).is_some()
 }
 
 #[cfg(test)]

@@ -48,53 +48,14 @@ impl Severity {
 
     /// The severity a whole word names, in any case; `None` for a word that names none.
     pub fn from_word(word: &[u8]) -> Option<Self> {
-        if word.len() < 3 || !word[0].is_ascii_alphabetic() {
-            return None;
-        }
-        let lower = lower_case(word)?;
-        let lower = lower.get(..word.len())?;
-        Some(match lower {
-            b"trace" | b"trce" | b"trc" | b"finest" | b"verbose" | b"vrb" | b"verb" | b"silly" => Self::TRACE,
-            b"finer" | b"fine" => Self(if lower == b"finer" { 3 } else { 6 }),
-            b"debug" | b"dbug" | b"dbg" | b"debg" | b"debu" | b"debug1" | b"debug2" | b"debug3" | b"debug4" | b"debug5" => Self::DEBUG,
-            b"config" => Self::DEBUG3,
-            b"info" | b"inf" | b"information" | b"informational" | b"note" | b"log" => Self::INFO,
-            b"notice" | b"notc" => Self::INFO2,
-            b"warn" | b"warning" | b"wrn" | b"warni" => Self::WARN,
-            b"error" | b"err" | b"erro" | b"eror" | b"severe" | b"failure" | b"fail" => Self::ERROR,
-            b"critical" | b"crit" | b"crt" => Self::ERROR2,
-            b"alert" | b"alrt" => Self::ERROR3,
-            b"emergency" | b"emerg" | b"fatal" | b"ftl" | b"panic" | b"dpanic" => Self::FATAL,
-            _ => return None,
-        })
+        level(word).map(|level| level.severity)
     }
 
     /// The severity of a word that stands where a header may or may not end. Words that are also ordinary English
     /// (`config`, `note`, `log`, `fine`, `fail` …) count only in capitals there.
     pub(crate) fn from_header_word(word: &[u8]) -> Option<Self> {
-        let severity = Self::from_word(word)?;
-        let lower = lower_case(word)?;
-        let ordinary = matches!(
-            lower.get(..word.len())?,
-            b"config"
-                | b"note"
-                | b"log"
-                | b"fine"
-                | b"finer"
-                | b"finest"
-                | b"fail"
-                | b"failure"
-                | b"trace"
-                | b"verb"
-                | b"verbose"
-                | b"silly"
-                | b"alert"
-                | b"notice"
-                | b"panic"
-                | b"information"
-                | b"severe"
-        );
-        (!ordinary || word.iter().all(u8::is_ascii_uppercase)).then_some(severity)
+        let level = level(word)?;
+        (level.alone || word.iter().all(u8::is_ascii_uppercase)).then_some(level.severity)
     }
 
     /// A syslog or journald `PRIORITY`, 0 (emergency) to 7 (debug); RFC 5424 section 6.2.1.
@@ -153,13 +114,101 @@ impl Severity {
     }
 }
 
-/// A word of up to 13 bytes in lower case.
-fn lower_case(word: &[u8]) -> Option<[u8; 13]> {
-    let mut lower = [0u8; 13];
-    let start = lower.get_mut(..word.len())?;
-    start.copy_from_slice(word);
-    start.make_ascii_lowercase();
-    Some(lower)
+/// A word that names a severity.
+struct Level {
+    /// In lower case.
+    word: &'static [u8],
+    severity: Severity,
+    /// Whether it is no ordinary English word and so counts in any case where a header may or may not end.
+    alone: bool,
+}
+
+const fn level_word(word: &'static [u8], severity: Severity) -> Level {
+    Level { word, severity, alone: true }
+}
+
+const fn ordinary(word: &'static [u8], severity: Severity) -> Level {
+    Level { word, severity, alone: false }
+}
+
+const LEVELS: [Level; 51] = [
+    ordinary(b"trace", Severity::TRACE),
+    ordinary(b"finest", Severity::TRACE),
+    ordinary(b"verbose", Severity::TRACE),
+    ordinary(b"verb", Severity::TRACE),
+    ordinary(b"silly", Severity::TRACE),
+    level_word(b"trce", Severity::TRACE),
+    level_word(b"trc", Severity::TRACE),
+    level_word(b"vrb", Severity::TRACE),
+    ordinary(b"finer", Severity(3)),
+    ordinary(b"fine", Severity(6)),
+    level_word(b"debug", Severity::DEBUG),
+    level_word(b"dbug", Severity::DEBUG),
+    level_word(b"dbg", Severity::DEBUG),
+    level_word(b"debg", Severity::DEBUG),
+    level_word(b"debu", Severity::DEBUG),
+    level_word(b"debug1", Severity::DEBUG),
+    level_word(b"debug2", Severity::DEBUG),
+    level_word(b"debug3", Severity::DEBUG),
+    level_word(b"debug4", Severity::DEBUG),
+    level_word(b"debug5", Severity::DEBUG),
+    ordinary(b"config", Severity::DEBUG3),
+    level_word(b"info", Severity::INFO),
+    level_word(b"inf", Severity::INFO),
+    level_word(b"informational", Severity::INFO),
+    ordinary(b"information", Severity::INFO),
+    ordinary(b"note", Severity::INFO),
+    ordinary(b"log", Severity::INFO),
+    ordinary(b"notice", Severity::INFO2),
+    level_word(b"notc", Severity::INFO2),
+    level_word(b"warn", Severity::WARN),
+    level_word(b"warning", Severity::WARN),
+    level_word(b"wrn", Severity::WARN),
+    level_word(b"warni", Severity::WARN),
+    level_word(b"error", Severity::ERROR),
+    level_word(b"err", Severity::ERROR),
+    level_word(b"erro", Severity::ERROR),
+    level_word(b"eror", Severity::ERROR),
+    ordinary(b"severe", Severity::ERROR),
+    ordinary(b"failure", Severity::ERROR),
+    ordinary(b"fail", Severity::ERROR),
+    level_word(b"critical", Severity::ERROR2),
+    level_word(b"crit", Severity::ERROR2),
+    level_word(b"crt", Severity::ERROR2),
+    ordinary(b"alert", Severity::ERROR3),
+    level_word(b"alrt", Severity::ERROR3),
+    level_word(b"emergency", Severity::FATAL),
+    level_word(b"emerg", Severity::FATAL),
+    level_word(b"fatal", Severity::FATAL),
+    level_word(b"ftl", Severity::FATAL),
+    level_word(b"dpanic", Severity::FATAL),
+    ordinary(b"panic", Severity::FATAL),
+];
+
+/// Longest level word.
+const LONGEST: usize = 13;
+
+/// For each length, the first letters of the level words that are so long: most words are told by it alone.
+const FIRST_LETTERS: [u32; LONGEST + 1] = first_letters();
+
+const fn first_letters() -> [u32; LONGEST + 1] {
+    let mut letters = [0u32; LONGEST + 1];
+    let mut at = 0;
+    while at < LEVELS.len() {
+        letters[LEVELS[at].word.len()] |= 1 << (LEVELS[at].word[0] - b'a');
+        at += 1;
+    }
+    letters
+}
+
+/// The level that a whole word names, in any case.
+fn level(word: &[u8]) -> Option<&'static Level> {
+    let first = word.first().filter(|byte| byte.is_ascii_alphabetic())? | 0x20;
+    let letters = FIRST_LETTERS.get(word.len())?;
+    if letters >> (first - b'a') & 1 == 0 {
+        return None;
+    }
+    LEVELS.iter().find(|level| level.word.eq_ignore_ascii_case(word))
 }
 
 #[cfg(test)]

@@ -50,12 +50,12 @@ impl HashSink {
 impl Sink for HashSink {
     #[inline]
     fn glue(&mut self, glue: &[u8]) {
-        self.hash = hash::mix_bytes(self.hash, glue);
+        self.hash = if glue == b" " { !self.hash } else { hash::mix_short(self.hash, glue) };
     }
     #[inline]
     fn word(&mut self, word: &[u8]) {
         self.words += 1;
-        self.hash = hash::mix_bytes(self.hash, word);
+        self.hash = hash::mix_short(self.hash, word);
     }
     #[inline]
     fn variable(&mut self) {
@@ -366,12 +366,14 @@ impl<'a, 'b, S: Sink> Scanner<'a, 'b, S> {
 
     fn token(&mut self) {
         let start = self.at;
-        if let Some(end) = hex_groups(self.text, start) {
+        let (mut end, mut flags) = self.token_run(start);
+        if self.text.get(end) == Some(&b':')
+            && let Some(end) = hex_groups(self.text, start, end)
+        {
             self.at = end;
             self.variable(Last::Variable);
             return;
         }
-        let (mut end, mut flags) = self.token_run(start);
         while self.text.get(end) == Some(&b'\'') && flags & ANY_LETTER != 0 && self.apostrophe_inside(end) {
             let (more, more_flags) = self.token_run(end + 1);
             end = more;
@@ -479,15 +481,13 @@ impl<'a, 'b, S: Sink> Scanner<'a, 'b, S> {
 
     /// Whether the word is what `password: ` or `Bearer ` announces.
     fn is_secret_value(&self, word: &[u8], start: usize) -> bool {
-        match self.glue.last() {
-            Some(b' ') if self.glue.len <= 3 => {}
-            Some(b':') => {}
-            _ => return false,
-        }
-        let before = crate::bytes::trim_end(&self.text[..start]);
-        match before.strip_suffix(b":") {
-            Some(name) => crate::redact::is_secret(name),
-            None => word.len() >= 8 && (before.ends_with(b"Bearer") || before.ends_with(b"Basic")),
+        match self.glue.as_bytes() {
+            b" " => word.len() >= 8 && follows_scheme(&self.text[..start]),
+            [.., b':'] | [.., b':', b' '] => {
+                let before = crate::bytes::trim_end(&self.text[..start]);
+                before.strip_suffix(b":").is_some_and(crate::redact::is_secret)
+            }
+            _ => false,
         }
     }
 
@@ -563,10 +563,9 @@ fn http_method(value: &[u8]) -> Option<&[u8]> {
     (method.len() >= 3 && method.iter().all(u8::is_ascii_uppercase) && matches!(target, b'/' | b'h' | b'*')).then_some(method)
 }
 
-/// The end of a MAC or IPv6 address: three or more groups of hexadecimal digits joined by colons.
-fn hex_groups(text: &[u8], start: usize) -> Option<usize> {
-    let window = &text[start..text.len().min(start + 5)];
-    if !window.first()?.is_ascii_hexdigit() || !window.contains(&b':') {
+/// The end of a MAC or IPv6 address, whose first group ends at `first`: four or more groups of hexadecimal digits joined by colons.
+fn hex_groups(text: &[u8], start: usize, first: usize) -> Option<usize> {
+    if first - start > 4 || !text[start..first].iter().all(u8::is_ascii_hexdigit) {
         return None;
     }
     let mut at = start;
@@ -626,12 +625,20 @@ fn is_exception(word: &[u8]) -> bool {
     word.ends_with(b"Exception") || word.ends_with(b"Error")
 }
 
+/// Whether a text ends in the name of a scheme that credentials follow.
+fn follows_scheme(before: &[u8]) -> bool {
+    let before = crate::bytes::trim_end(before);
+    before.ends_with(b"Bearer") || before.ends_with(b"Basic")
+}
+
 /// Truth values and the many names of nothing.
 fn is_literal(word: &[u8]) -> bool {
-    matches!(
-        word,
-        b"true" | b"false" | b"True" | b"False" | b"TRUE" | b"FALSE" | b"null" | b"NULL" | b"nil" | b"None" | b"NaN" | b"undefined"
-    )
+    let first = word.first().map(|byte| byte | 0x20);
+    matches!(first, Some(b't' | b'f' | b'n' | b'u'))
+        && matches!(
+            word,
+            b"true" | b"false" | b"True" | b"False" | b"TRUE" | b"FALSE" | b"null" | b"NULL" | b"nil" | b"None" | b"NaN" | b"undefined"
+        )
 }
 
 fn is_unit(word: &[u8]) -> bool {

@@ -23,18 +23,32 @@ pub(crate) fn end(text: &[u8]) -> Option<usize> {
 
 /// Whether the time at the start of `text` has a calendar date (an epoch or a time of day alone has none).
 pub(crate) fn has_date(text: &[u8]) -> bool {
-    end(text).is_some_and(|end| {
-        let time = &text[..end];
-        time.len() >= 8
-            && time.iter().any(|byte| matches!(byte, b'-' | b'/' | b'.' | b' '))
-            && !time.iter().skip(2).take(1).any(|byte| *byte == b':')
-    })
+    end(text).is_some_and(|end| is_date(&text[..end]))
+}
+
+/// Whether what [`end`] took for a time has a calendar date.
+pub(crate) fn is_date(time: &[u8]) -> bool {
+    time.len() >= 8 && time.get(2) != Some(&b':') && time.iter().any(|byte| matches!(byte, b'-' | b'/' | b'.' | b' '))
 }
 
 /// `@` and 24 hexadecimal digits, the external TAI64N format of daemontools and runit.
 fn tai64n(text: &[u8]) -> Option<usize> {
     let end = run_end(text, 1, |byte| byte.is_ascii_hexdigit());
     (end == 25 && text[1] == b'4').then_some(end)
+}
+
+/// The most frequent form: `0` is any digit, a space any mark between date and time.
+const DATE_AND_TIME: &[u8; 19] = b"0000-00-00 00:00:00";
+
+/// Whether `text` starts with this form and no further digit.
+fn has_form(text: &[u8], form: &[u8; 19]) -> bool {
+    let Some(start) = text.first_chunk::<19>() else { return false };
+    let fits = start.iter().zip(form).all(|(byte, wanted)| match wanted {
+        b'0' => byte.is_ascii_digit(),
+        b' ' => matches!(byte, b' ' | b'T' | b'_'),
+        other => byte == other,
+    });
+    fits && !text.get(19).is_some_and(u8::is_ascii_digit)
 }
 
 struct Cursor<'a> {
@@ -94,12 +108,16 @@ impl<'a> Cursor<'a> {
         self.digits(2, 2)?;
         self.one_of(&[separator])?;
         self.digits(2, 2)?;
+        self.fraction_and_zone();
+        Some(())
+    }
+
+    fn fraction_and_zone(&mut self) {
         self.optional(|cursor| {
             cursor.one_of(b".,:")?;
             cursor.digits(1, 9)
         });
         self.optional(Self::zone);
-        Some(())
     }
 
     fn zone(&mut self) -> Option<()> {
@@ -114,6 +132,9 @@ impl<'a> Cursor<'a> {
                 cursor.digits(2, 2)
             });
             return Some(());
+        }
+        if !self.text.get(self.at).is_some_and(u8::is_ascii_uppercase) {
+            return None;
         }
         let word = self.letters();
         matches!(
@@ -174,6 +195,11 @@ fn finish(text: &[u8], step: impl FnOnce(&mut Cursor<'_>) -> Option<()>) -> Opti
 /// `2026-11-25T15:04:05.000Z`, `2026/11/25 15:04:05,000`, `2026-11-25-15.04.05.000000`, or the date alone.
 fn year_first(text: &[u8]) -> Option<usize> {
     finish(text, |cursor| {
+        if has_form(text, DATE_AND_TIME) {
+            cursor.at = DATE_AND_TIME.len();
+            cursor.fraction_and_zone();
+            return Some(());
+        }
         cursor.digits(4, 4)?;
         let separator = cursor.one_of(b"-/.")?;
         cursor.digits(1, 2)?;
@@ -279,16 +305,17 @@ fn is_weekday(word: &[u8]) -> bool {
 
 /// The value of an RFC 3339 time that fills `text`, such as Docker and CRI write it; RFC 3339 section 5.6.
 pub fn rfc3339(text: &[u8]) -> Option<UnixNanos> {
-    let number = |from: usize, to: usize| -> Option<i64> {
-        let digits = text.get(from..to)?;
-        digits.iter().try_fold(0i64, |value, byte| byte.is_ascii_digit().then(|| value * 10 + i64::from(byte - b'0')))
-    };
-    let fixed = text.get(..19)?;
+    let fixed = text.first_chunk::<19>()?;
     if fixed[4] != b'-' || fixed[7] != b'-' || !matches!(fixed[10], b'T' | b't' | b' ') || fixed[13] != b':' || fixed[16] != b':' {
         return None;
     }
-    let (year, month, day) = (number(0, 4)?, number(5, 7)?, number(8, 10)?);
-    let (hour, minute, second) = (number(11, 13)?, number(14, 16)?, number(17, 19)?);
+    const DIGITS: [usize; 14] = [0, 1, 2, 3, 5, 6, 8, 9, 11, 12, 14, 15, 17, 18];
+    if !DIGITS.iter().all(|at| fixed[*at].is_ascii_digit()) {
+        return None;
+    }
+    let two = |at: usize| i64::from(fixed[at] - b'0') * 10 + i64::from(fixed[at + 1] - b'0');
+    let (year, month, day) = (two(0) * 100 + two(2), two(5), two(8));
+    let (hour, minute, second) = (two(11), two(14), two(17));
     if !(1..=12).contains(&month) || !(1..=31).contains(&day) || hour > 23 || minute > 59 || second > 60 {
         return None;
     }
@@ -322,9 +349,9 @@ fn fraction(text: &[u8], at: usize) -> (u64, usize) {
         return (0, at);
     }
     let end = run_end(text, at + 1, |byte| byte.is_ascii_digit());
-    let mut digits = text[at + 1..end].iter().map(|byte| u64::from(byte - b'0'));
-    let nanos = (0..9).fold(0, |value, _| value * 10 + digits.next().unwrap_or(0));
-    (nanos, end)
+    let digits = &text[at + 1..end.min(at + 10)];
+    let value = digits.iter().fold(0, |value, byte| value * 10 + u64::from(byte - b'0'));
+    (value * 10u64.pow(9 - digits.len() as u32), end)
 }
 
 fn zone_seconds(zone: &[u8]) -> Option<i64> {

@@ -8,16 +8,23 @@ use std::borrow::Cow;
 /// Decodes one line of a CRI file; `None` if it is none.
 pub fn decode(line: &[u8]) -> Option<Entry<'_>> {
     let line = without_line_end(line);
-    let mut fields = line.splitn(4, |byte| *byte == b' ');
-    let time = timestamp::rfc3339(fields.next()?)?;
-    let stream = Stream::of(fields.next()?)?;
-    let tags = fields.next()?;
-    let part = match tags.split(|byte| *byte == b':').next()? {
-        b"F" => Part::Full,
-        b"P" => Part::Partial,
+    let (time, rest) = field(line)?;
+    let time = timestamp::rfc3339(time)?;
+    let (stream, rest) = field(rest)?;
+    let stream = Stream::of(stream)?;
+    let (tags, text) = field(rest).unwrap_or((rest, &[]));
+    let part = match tags {
+        [b'F'] | [b'F', b':', ..] => Part::Full,
+        [b'P'] | [b'P', b':', ..] => Part::Partial,
         _ => return None,
     };
-    Some(Entry { time: Some(time), stream, part, text: Cow::Borrowed(fields.next().unwrap_or_default()) })
+    Some(Entry { time: Some(time), stream, part, text: Cow::Borrowed(text) })
+}
+
+/// What stands in front of the next space, and what behind it.
+fn field(line: &[u8]) -> Option<(&[u8], &[u8])> {
+    let end = line.iter().position(|byte| *byte == b' ')?;
+    Some((&line[..end], &line[end + 1..]))
 }
 
 #[cfg(test)]

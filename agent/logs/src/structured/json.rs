@@ -14,8 +14,8 @@ pub(crate) struct NotJson {
 /// Calls `field` with the path and value of every field of the object that fills `text`.
 pub(crate) fn visit<'a>(text: &'a [u8], mut field: impl FnMut(&[u8], Raw<'a>)) -> Result<(), NotJson> {
     let mut scanner = Scanner { text, at: 1 };
-    let mut path: Vec<u8> = Vec::with_capacity(64);
-    let mut parents: Vec<usize> = Vec::with_capacity(MAX_DEPTH);
+    let mut path: Vec<u8> = Vec::new();
+    let mut parents: Vec<usize> = Vec::new();
     let mut first = true;
     loop {
         if scanner.closes(first)? {
@@ -27,20 +27,35 @@ pub(crate) fn visit<'a>(text: &'a [u8], mut field: impl FnMut(&[u8], Raw<'a>)) -
             continue;
         }
         let parent = path.len();
-        scanner.key(&mut path)?;
-        if scanner.peek() == Some(b'{') && parents.len() + 1 < MAX_DEPTH {
-            scanner.at += 1;
-            parents.push(parent);
-            first = true;
-            continue;
+        let name = scanner.key()?;
+        let opens = scanner.peek() == Some(b'{') && parents.len() + 1 < MAX_DEPTH;
+        match name {
+            Raw::Plain(name) if parents.is_empty() && !opens => field(&name[..name.len().min(MAX_KEY)], scanner.value()?),
+            name => {
+                append_name(&mut path, name);
+                if opens {
+                    scanner.at += 1;
+                    parents.push(parent);
+                    first = true;
+                    continue;
+                }
+                field(&path, scanner.value()?);
+                path.truncate(parent);
+            }
         }
-        let value = scanner.value()?;
-        field(&path, value);
-        path.truncate(parent);
         first = false;
     }
     scanner.skip_spaces();
     if scanner.at == text.len() { Ok(()) } else { Err(scanner.error()) }
+}
+
+/// Adds a field's name to the path of its parents.
+fn append_name(path: &mut Vec<u8>, name: Raw<'_>) {
+    if !path.is_empty() {
+        path.push(b'.');
+    }
+    let name = name.text();
+    path.extend_from_slice(&name[..name.len().min(MAX_KEY)]);
 }
 
 struct Scanner<'a> {
@@ -84,17 +99,11 @@ impl<'a> Scanner<'a> {
         Ok(false)
     }
 
-    /// Reads a field's name onto the path.
-    fn key(&mut self, path: &mut Vec<u8>) -> Result<(), NotJson> {
-        let name = match self.string()? {
-            Raw::Escaped(raw) => unescape(raw),
-            other => other.text().into_owned(),
-        };
-        if !path.is_empty() {
-            path.push(b'.');
-        }
-        path.extend_from_slice(&name[..name.len().min(MAX_KEY)]);
-        self.expect(b':')
+    /// Reads a field's name and the colon behind it.
+    fn key(&mut self) -> Result<Raw<'a>, NotJson> {
+        let name = self.string()?;
+        self.expect(b':')?;
+        Ok(name)
     }
 
     fn string(&mut self) -> Result<Raw<'a>, NotJson> {

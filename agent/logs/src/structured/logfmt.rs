@@ -9,8 +9,8 @@ const MAX_PAIRS: usize = 512;
 
 /// Whether the line starts with a pair; cheap.
 pub(crate) fn looks_like(line: &[u8]) -> bool {
-    let key = key_end(line, 0);
-    key > 0 && line.get(key) == Some(&b'=')
+    let named = line.first().is_some_and(|byte| byte.is_ascii_alphabetic() || matches!(byte, b'_' | b'@'));
+    named && line.get(key_end(line, 0)) == Some(&b'=')
 }
 
 fn key_end(line: &[u8], from: usize) -> usize {

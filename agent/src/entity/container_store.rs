@@ -19,6 +19,8 @@ use super::read;
 
 /// Stores of the machine: of root, and of users.
 const STORE: &str = "/var/lib/containers/storage";
+/// What root's store keeps until the next boot.
+const RUN: &str = "/run/containers/storage";
 const HOMES: &str = "/home";
 const IN_HOME: &str = ".local/share/containers/storage";
 /// Largest list and specification that are read, bytes.
@@ -155,7 +157,7 @@ fn container(root: &Path, listed: Listed, directory: &Path) -> Container {
         image: Image { id: image_id, reference: metadata.image_name, repo_digests: Vec::new() },
         labels: spec.annotations.into_iter().filter(|(name, _)| !name.starts_with("io.kubernetes.cri-o.")).collect(),
         declared: process::declared(spec.process.env.iter().map(String::as_bytes)),
-        main_pid: pid(&directory.join("pidfile")),
+        main_pid: main_pid(root, directory),
         started_at: None,
         restarts: 0,
         addresses: Vec::new(),
@@ -164,9 +166,11 @@ fn container(root: &Path, listed: Listed, directory: &Path) -> Container {
     }
 }
 
-/// Podman writes it where the container's files are, or below `/run`.
-fn pid(file: &Path) -> Option<Pid> {
-    read::line(file)?.parse().ok().map(Pid)
+/// The first process, by the file that lasts until the next boot: beside the others, or in the same place below `/run`.
+fn main_pid(root: &Path, directory: &Path) -> Option<Pid> {
+    let in_run = directory.strip_prefix(below(root, Path::new(STORE))).ok().map(|rest| below(root, Path::new(RUN)).join(rest));
+    let files = [Some(directory.to_path_buf()), in_run].into_iter().flatten();
+    files.map(|directory| directory.join("pidfile")).find_map(|file| read::line(&file)?.parse().ok().map(Pid))
 }
 
 /// What a path below the root is called on the host.
@@ -192,10 +196,11 @@ mod tests {
             ("var/lib/containers/storage/overlay-containers/p1/userdata/ctr.log", ""),
             ("var/lib/containers/storage/overlay-containers/k1/userdata/config.json", annotations),
             ("var/log/pods/shop_web_u/app/1.log", ""),
+            ("run/containers/storage/overlay-containers/p1/userdata/pidfile", "77"),
         ]);
         let of = |id: &str| find(tree.path(), &ContainerId::new(id));
         let podman = of("p1").unwrap();
-        assert_eq!((podman.name.as_str(), podman.reference.runtime), ("cart", Runtime::Podman));
+        assert_eq!((podman.name.as_str(), podman.reference.runtime, podman.main_pid), ("cart", Runtime::Podman, Some(Pid(77))));
         assert_eq!((podman.image.reference.as_str(), podman.image.id.as_deref()), ("docker.io/library/nginx:1.27", Some("sha256:9f")));
         assert_eq!(podman.log.path.as_deref(), Some(Path::new("/var/lib/containers/storage/overlay-containers/p1/userdata/ctr.log")));
         let crio = of("k1").unwrap();

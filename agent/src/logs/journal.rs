@@ -16,6 +16,7 @@ use remora_core::model::Pid;
 use remora_logs::Severity;
 use remora_logs::envelope::Stream;
 use remora_logs::timestamp::UnixNanos;
+use std::collections::hash_map::Entry as MapEntry;
 use std::collections::{HashMap, VecDeque};
 use std::io::BufReader;
 use std::path::{Path, PathBuf};
@@ -60,6 +61,8 @@ struct JournalLane {
     origin: Arc<Origin>,
     workload: Arc<str>,
     used: Instant,
+    /// What was known of entities when the owner was found.
+    generation: u64,
 }
 
 /// See the module.
@@ -74,6 +77,8 @@ pub(super) struct Journal {
     cursors: VecDeque<(u64, String)>,
     /// The cursor in front of those.
     done: Option<String>,
+    /// Entries up to this time, microseconds since the Unix epoch, may have been sent before.
+    sent: Option<u64>,
     number: u64,
     own_pid: u32,
 }
@@ -91,8 +96,8 @@ impl Drop for Running {
 }
 
 impl Journal {
-    /// Goes on behind `cursor`, or begins with the newest entries.
-    pub(super) fn new(root: &Path, cursor: Option<String>) -> Self {
+    /// Goes on behind the cursor `done`, or begins with the newest entries. Those up to the cursor `sent` are repeats.
+    pub(super) fn new(root: &Path, done: Option<String>, sent: Option<&str>) -> Self {
         Self {
             root: root.to_path_buf(),
             running: None,
@@ -101,7 +106,8 @@ impl Journal {
             told: false,
             lanes: HashMap::new(),
             cursors: VecDeque::new(),
-            done: cursor,
+            sent: sent.filter(|sent| done.as_deref() != Some(*sent)).and_then(realtime),
+            done,
             number: 0,
             own_pid: std::process::id(),
         }
@@ -188,19 +194,44 @@ impl Journal {
         if entry.number("_PID") == Some(u64::from(self.own_pid)) {
             return;
         }
+        if self.sent.is_some() {
+            self.sent = self.sent.filter(|sent| entry.number("__REALTIME_TIMESTAMP").is_some_and(|time| time <= *sent));
+            intake.repeated(u64::from(self.sent.is_some()));
+        }
         let owner = owner(entry);
         let (stream, fallback) = severity(entry, &owner);
         let key = LaneKey { owner, stream, fallback };
-        let lane = self.lanes.entry(key).or_insert_with_key(|key| {
-            let entity = entity(&key.owner, entry, owners);
-            let workload = discover::workload_of(&entity).into();
-            JournalLane { lane: Lane::default(), origin: Arc::new(Origin { entity, path: None }), workload, used: now }
-        });
-        lane.used = now;
+        let generation = owners.entities().generation();
+        let found = |owner: &Owner, owners: &mut Owners| {
+            let entity = entity(owner, entry, owners);
+            let workload: Arc<str> = discover::workload_of(&entity).into();
+            (Arc::new(Origin { entity, path: None }), workload)
+        };
+        let lane = match self.lanes.entry(key) {
+            MapEntry::Occupied(lane) => {
+                let key = lane.key().clone();
+                let lane = lane.into_mut();
+                if lane.generation != generation {
+                    (lane.origin, lane.workload) = found(&key.owner, owners);
+                }
+                lane
+            }
+            MapEntry::Vacant(lane) => {
+                let (origin, workload) = found(&lane.key().owner, owners);
+                lane.insert(JournalLane { lane: Lane::default(), origin, workload, used: now, generation })
+            }
+        };
+        (lane.used, lane.generation) = (now, generation);
         let table: TableId = intake.table(&lane.workload, wall);
         let target = Target { origin: &lane.origin, table, wall, now, since: 0, by: wall };
         lane.lane.line(message, time(entry), fallback, stream, (0, self.number), target, intake);
     }
+}
+
+/// The time in a cursor (systemd, `sd_journal_get_cursor`): hexadecimal microseconds behind `t=`.
+fn realtime(cursor: &str) -> Option<u64> {
+    let time = cursor.split(';').find_map(|part| part.strip_prefix("t="))?;
+    u64::from_str_radix(time, 16).ok()
 }
 
 fn owner(entry: &Entry) -> Owner {
@@ -325,6 +356,14 @@ mod tests {
         assert!(matches!(owner(&entry("_TRANSPORT=kernel")), Owner::Kernel));
         assert!(matches!(owner(&entry("_PID=7\n_COMM=cron")), Owner::Process(7, _)));
         assert!(matches!(owner(&entry("MESSAGE=x")), Owner::Host));
+    }
+
+    #[test]
+    fn a_cursor_tells_the_time_of_its_entry() {
+        let cursor =
+            "s=677c706b609b453bbd6409389ed7ad8f;i=1;b=8be6257e855f455d923b6f7009bcf1b0;m=351a7eb01;t=6611ee172fa85;x=8557bf4bfcbed88a";
+        assert_eq!(realtime(cursor), Some(1_795_635_119_585_925));
+        assert_eq!((realtime("s=1;t=x"), realtime("")), (None, None));
     }
 
     #[test]

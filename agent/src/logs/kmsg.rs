@@ -3,6 +3,7 @@
 //! Records: `PRIORITY,SEQUENCE,MICROSECONDS,FLAGS;TEXT`, then lines ` KEY=value` (kernel documentation,
 //! `Documentation/ABI/testing/dev-kmsg`). Must never wait for one.
 
+use super::discover;
 use super::intake::{Intake, Origin};
 use super::lane::{Lane, Target};
 use super::position::KernelPosition;
@@ -38,28 +39,38 @@ pub(super) struct Kmsg {
     device: OwnedFd,
     boot: String,
     done: u64,
+    /// Records up to this one may have been sent before.
+    sent: u64,
     lane: Lane,
 }
 
+/// Whose records are: the kernel's own, and those that programs wrote into its log.
+pub(super) struct Writers {
+    pub(super) kernel: Arc<Origin>,
+    pub(super) programs: Arc<Origin>,
+}
+
 impl Kmsg {
-    /// Opens the log and goes on behind `position`, if that is of this boot; else begins with what comes next.
+    /// Opens the log and goes on behind the position `done`, if that is of this boot; else begins with what comes next.
+    /// Records up to the position `sent` are repeats.
     ///
     /// # Errors
     /// The log cannot be read: no privilege, or none here.
-    pub(super) fn open(root: &Path, proc_root: &Path, position: Option<&KernelPosition>) -> io::Result<Self> {
+    pub(super) fn open(root: &Path, proc_root: &Path, done: Option<&KernelPosition>, sent: Option<&KernelPosition>) -> io::Result<Self> {
         let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
         let device = rustix::fs::open(root.join("dev/kmsg"), flags, Mode::empty())?;
         let boot = std::fs::read_to_string(proc_root.join("sys/kernel/random/boot_id"))?.trim().to_owned();
-        let known = position.filter(|position| position.boot == boot);
-        if known.is_none() && position.is_none() {
+        if done.is_none() {
             rustix::fs::seek(&device, SeekFrom::End(0))?;
         }
-        let done = known.map_or(0, |position| position.sequence);
-        Ok(Self { device, boot, done, lane: Lane::default() })
+        let sequence =
+            |position: Option<&KernelPosition>| position.filter(|position| position.boot == boot).map_or(0, |position| position.sequence);
+        let (done, sent) = (sequence(done), sequence(sent));
+        Ok(Self { device, boot, done, sent, lane: Lane::default() })
     }
 
     /// Reads what is new, within a bound. Whether there is more.
-    pub(super) fn turn(&mut self, origin: &Arc<Origin>, table: super::TableId, wall: UnixNanos, now: Instant, intake: &mut Intake) -> bool {
+    pub(super) fn turn(&mut self, writers: &Writers, wall: UnixNanos, now: Instant, intake: &mut Intake) -> bool {
         let booted = wall.saturating_sub(since_boot());
         let mut buffer = [0; RECORD];
         for _ in 0..TURN {
@@ -71,12 +82,13 @@ impl Kmsg {
                         continue;
                     }
                     self.done = record.sequence;
-                    if record.kernel {
-                        let time = booted.saturating_add(record.micros.saturating_mul(1_000));
-                        let target = Target { origin, table, wall, now, since: 0, by: wall };
-                        self.lane.line(&record.text, Some(time), record.severity, None, (0, record.sequence), target, intake);
-                        self.lane.finish(record.severity, None, target, intake);
-                    }
+                    intake.repeated(u64::from(record.sequence <= self.sent));
+                    let time = booted.saturating_add(record.micros.saturating_mul(1_000));
+                    let origin = if record.kernel { &writers.kernel } else { &writers.programs };
+                    let table = intake.table(&discover::workload_of(&origin.entity).into(), wall);
+                    let target = Target { origin, table, wall, now, since: 0, by: wall };
+                    self.lane.line(&record.text, Some(time), record.severity, None, (0, record.sequence), target, intake);
+                    self.lane.finish(record.severity, None, target, intake);
                 }
                 // The record that was next has been overwritten.
                 Err(Errno::PIPE) => intake.lost(Loss::SourceGone),

@@ -1,6 +1,6 @@
 //! Whose a log is: the entity that spans of the same container or unit have too, else one made from what the log says.
 
-use crate::entity::cgroup::{ContainerId, Manager, Placement, UnitRef};
+use crate::entity::cgroup::{ContainerId, ContainerRef, Manager, Placement, Runtime, UnitRef};
 use crate::entity::container::Container;
 use crate::entity::host::Host;
 use crate::entity::kubelet_logs::PodContainer;
@@ -73,6 +73,7 @@ impl Owners {
             if let Some(restarts) = pod.restarts {
                 entity.resource.set_int(semconv::K8S_CONTAINER_RESTART_COUNT, restarts);
             }
+            entity.placement = id.as_ref().map(in_container).unwrap_or_default();
             entity
         })
     }
@@ -92,7 +93,8 @@ impl Owners {
         }
         self.made(Name::Container(id.clone()), |number, host| {
             let service = named(id.short(), id.as_str());
-            entity(number, EntityKind::Container, service, &[(semconv::CONTAINER_ID, id.as_str())], host)
+            let made = entity(number, EntityKind::Container, service, &[(semconv::CONTAINER_ID, id.as_str())], host);
+            Entity { placement: in_container(id), ..made }
         })
     }
 
@@ -158,6 +160,11 @@ impl Owners {
 fn pod_key(container: &Container) -> Option<PodKey> {
     let pod = container.kubernetes()?;
     Some((pod.uid?.to_owned(), pod.container?.to_owned(), pod.restarts))
+}
+
+/// A container whose runtime nobody knows.
+fn in_container(id: &ContainerId) -> Placement {
+    Placement { container: Some(ContainerRef { runtime: Runtime::Unnamed, id: id.clone() }), ..Placement::default() }
 }
 
 fn named(name: &str, instance: &str) -> Service {

@@ -7,7 +7,7 @@ use super::discover::{self, Found, Globs};
 use super::follow::{Activity, Begin, Followed, Turn};
 use super::intake::{Intake, Origin, TableId};
 use super::journal::{self, Journal};
-use super::kmsg::Kmsg;
+use super::kmsg::{Kmsg, Writers};
 use super::lane::Format;
 use super::owner::Owners;
 use super::position::{FilePosition, LANES, State};
@@ -95,7 +95,7 @@ pub struct Sources {
     parked: State,
     sent: State,
     journal: Option<Journal>,
-    kernel: Option<(Kmsg, Arc<Origin>)>,
+    kernel: Option<(Kmsg, Writers)>,
     /// What is older and has no position was there before.
     horizon: SystemTime,
     next: usize,
@@ -114,10 +114,13 @@ impl Sources {
         let Checkpoint { done, sent, .. } = checkpoint.unwrap_or_default();
         let mut owners = Owners::new(entities, host);
         let reads = settings.machine == Machine::Read;
-        let journal = (reads && journal::is_kept(&settings.root)).then(|| Journal::new(&settings.root, done.journal.clone()));
-        let kernel = (reads && journal.is_none()).then(|| Kmsg::open(&settings.root, &settings.proc_root, done.kernel.as_ref()));
+        let journal = (reads && journal::is_kept(&settings.root))
+            .then(|| Journal::new(&settings.root, done.journal.clone(), sent.journal.as_deref()));
+        let kernel = (reads && journal.is_none())
+            .then(|| Kmsg::open(&settings.root, &settings.proc_root, done.kernel.as_ref(), sent.kernel.as_ref()));
         let kernel = kernel.and_then(|opened| opened.inspect_err(|error| tracing::info!(%error, "the kernel's log is not read")).ok());
-        let kernel = kernel.map(|kmsg| (kmsg, Arc::new(Origin { entity: owners.kernel(), path: None })));
+        let origin = |entity| Arc::new(Origin { entity, path: None });
+        let kernel = kernel.map(|kmsg| (kmsg, Writers { kernel: origin(owners.kernel()), programs: origin(owners.host()) }));
         Self {
             settings,
             owners,
@@ -146,11 +149,10 @@ impl Sources {
         {
             work = Work::More;
         }
-        if let Some((kmsg, origin)) = &mut self.kernel {
-            let table = intake.table(&discover::workload_of(&origin.entity).into(), wall);
-            if kmsg.turn(origin, table, wall, now, intake) {
-                work = Work::More;
-            }
+        if let Some((kmsg, writers)) = &mut self.kernel
+            && kmsg.turn(writers, wall, now, intake)
+        {
+            work = Work::More;
         }
         for _ in 0..self.sources.len() {
             if full(intake) {

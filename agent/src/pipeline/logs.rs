@@ -10,8 +10,8 @@ use super::log_limits::{Fate, Limits};
 use super::served::{Feed, SpanJoin};
 use super::spans::Outlet;
 use crate::config::{LogRate, LogRule, RedactionRule, Temporality};
-use crate::entity::table::Entities;
-use crate::logs::{Held, Intake, Sources, State, Store, TableId, Work};
+use crate::entity::table::{Entities, Entity, EntityId};
+use crate::logs::{Held, Intake, Origin, Sources, State, Store, TableId, Work};
 use crate::selfobs::{Counters, Event, Loss};
 use crate::view::{PatternSeen, UnixNanos, View};
 use remora_logs::structured::Value as Field;
@@ -161,6 +161,7 @@ struct LogDesk {
     records: Box<dyn LogOutlet>,
     metrics: Box<dyn Outlet>,
     join: SpanJoin,
+    entities: Entities,
     view: View,
     counters: Arc<Counters>,
     settings: LogSettings,
@@ -193,7 +194,8 @@ impl LogDesk {
             store,
             records,
             metrics,
-            join: SpanJoin::new(served, entities, wall),
+            join: SpanJoin::new(served, entities.clone(), wall),
+            entities,
             view,
             counters,
             settings,
@@ -226,6 +228,7 @@ impl LogDesk {
     fn flush(&mut self, now: Instant) {
         self.flushed = now;
         let mut held = self.intake.take();
+        self.describe(&mut held);
         held.iter_mut().for_each(|held| redact(held, &self.settings.redactions));
         let (patterns, spans) = (self.patterns(&held), self.join.spans(&held));
         self.counters.count(Event::JoinedRecords, spans.iter().flatten().count() as u64);
@@ -251,6 +254,19 @@ impl LogDesk {
         let receipts = batches.into_iter().map(|batch| self.records.submit_tracked(batch)).collect();
         self.take_off(Flight { receipts, state });
         self.intake.make_room();
+    }
+
+    /// Gives messages of containers that were strangers when they were read what has become known of those since.
+    fn describe(&self, held: &mut [Held]) {
+        let mut known: FxHashMap<EntityId, Option<Arc<Entity>>> = FxHashMap::default();
+        for held in held.iter_mut().filter(|held| held.origin.entity.container.is_none()) {
+            let stranger = &held.origin.entity;
+            let Some(container) = &stranger.placement.container else { continue };
+            let described = || self.entities.by_container(&container.id).filter(|entity| entity.container.is_some());
+            if let Some(entity) = known.entry(stranger.id).or_insert_with(described) {
+                held.origin = Arc::new(Origin { entity: Arc::clone(entity), path: held.origin.path.clone() });
+            }
+        }
     }
 
     fn count_losses(&self, held: &Held, pattern: &Pattern) {

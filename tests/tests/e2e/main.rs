@@ -6,11 +6,13 @@ mod connections;
 mod containers;
 mod databases;
 mod http;
+mod journal;
 mod log_spans;
 mod logs;
 mod messages;
 mod networks;
 mod parents;
+mod podman;
 mod pods;
 
 use remora_tests::{Process, part};

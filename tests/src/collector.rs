@@ -76,6 +76,12 @@ impl Collector {
         items(&self.received("logs"), LOGS)
     }
 
+    /// The log records received so far, as the JSON text that the Collector wrote: for tests with very many.
+    #[must_use]
+    pub fn log_text(&self) -> String {
+        self.received("logs")
+    }
+
     /// What its Prometheus exporter shows; empty before it has anything.
     #[must_use]
     pub fn prometheus(&self) -> String {

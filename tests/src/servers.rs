@@ -2,7 +2,7 @@
 
 use crate::{Process, free_port, part, repository};
 use std::fs;
-use std::os::unix::fs::chown;
+use std::os::unix::fs::{PermissionsExt, chown};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -33,6 +33,20 @@ impl Server {
     /// It is there and does not start; the same holds for all others.
     #[must_use]
     pub fn postgres() -> Option<Self> {
+        Self::postgres_with(&[])
+    }
+
+    /// PostgreSQL whose own collector writes its log to a directory that it makes.
+    #[must_use]
+    pub fn postgres_logging_to(directory: &Path) -> Option<Self> {
+        fs::create_dir(directory).expect("a new directory");
+        chown(directory, Some(NOBODY), Some(NOBODY)).expect("root may give a directory away");
+        fs::set_permissions(directory.parent().expect("a parent"), fs::Permissions::from_mode(0o755)).expect("a mode");
+        let directory = format!("log_directory={}", directory.display());
+        Self::postgres_with(&["logging_collector=on", "log_filename=postgresql.log", &directory])
+    }
+
+    fn postgres_with(settings: &[&str]) -> Option<Self> {
         let program = fs::canonicalize(part("postgres")?).expect("a program");
         let (directory, port) = (scratch(), free_port());
         chown(directory.path(), Some(NOBODY), Some(NOBODY)).expect("root may give a directory away");
@@ -42,7 +56,11 @@ impl Server {
         let mut command = Command::new(program);
         command.args(["-D", "data", "-p", &port.to_string(), "-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories="]);
         command.args(["-c", "fsync=off"]).uid(NOBODY).gid(NOBODY);
-        Some(Self::new("postgres", port, directory, &mut command, "ready to accept connections"))
+        for setting in settings {
+            command.args(["-c", setting]);
+        }
+        let ready = if settings.is_empty() { "ready to accept connections" } else { "redirecting log output" };
+        Some(Self::new("postgres", port, directory, &mut command, ready))
     }
 
     /// MariaDB with a database `shop`, for the user `root` without a password.

@@ -79,17 +79,21 @@ pub(super) struct Followed {
     looked: Option<Instant>,
     /// Rotated files that were written after this time and are unknown were rotated unseen.
     since: i64,
+    /// Files that were made before this time are none of this path's, as far as their file system tells.
+    born: i64,
     /// Why the path could last not be read, so that it is told once.
     trouble: Option<io::ErrorKind>,
 }
 
 impl Followed {
-    /// Begins a path that no agent has followed before.
-    pub(super) fn begin(path: PathBuf, format: Format, begin: Begin, wall: UnixNanos) -> Self {
+    /// Begins a path that no agent has followed before. Files beside it were there before, too, if they are older than
+    /// `horizon`.
+    pub(super) fn begin(path: PathBuf, format: Format, begin: Begin, horizon: UnixNanos) -> Self {
         let mut followed = Self::new(path, format);
         if begin == Begin::Whole {
-            // All files beside that of a new container are its own.
-            followed.since = if format == Format::Plain { i64::try_from(wall).unwrap_or(i64::MAX) } else { i64::MIN };
+            // All files beside that of a new container are its own. A program may have rotated its new file before it was found.
+            followed.since = if format == Format::Plain { i64::try_from(horizon).unwrap_or(i64::MAX) } else { i64::MIN };
+            followed.born = followed.since;
             return followed;
         }
         followed.ended = siblings::of(&followed.path).iter().map(passed).collect();
@@ -144,6 +148,7 @@ impl Followed {
             number: 0,
             looked: None,
             since: i64::MAX,
+            born: i64::MIN,
             trouble: None,
         }
     }
@@ -284,8 +289,9 @@ impl Followed {
         let rotated = siblings::of(&self.path);
         self.ended
             .retain(|position| rotated.iter().any(|sibling| sibling.key == position.key || position.fingerprint.proves(&sibling.head)));
-        let unseen = rotated.into_iter().filter(|sibling| sibling.modified >= newest).map(|sibling| (sibling, Kept::Rotated));
-        for (file, kept) in unseen.chain(siblings::current(&self.path).map(|current| (current, Kept::Current))) {
+        let own = |sibling: &siblings::Sibling| sibling.modified >= newest && sibling.created.is_none_or(|created| created >= self.born);
+        let unseen: Vec<_> = rotated.into_iter().filter(own).map(|sibling| (sibling, Kept::Rotated)).collect();
+        for (file, kept) in unseen.into_iter().chain(siblings::current(&self.path).map(|current| (current, Kept::Current))) {
             if self.has(file.key, &file.head, kept) || self.tails.len() >= MAX_TAILS {
                 continue;
             }

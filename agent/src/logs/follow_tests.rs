@@ -427,3 +427,19 @@ fn a_line_without_time_was_written_between_two_looks_at_its_file() {
     agent.read();
     assert_eq!(agent.written, [Written::Stamped(1_795_619_045_500_000_000)]);
 }
+
+#[test]
+fn what_a_new_program_rotated_before_it_was_found_is_read_and_what_is_older_is_not() {
+    let log = Log::new();
+    log.write("long ago\n");
+    log.rotate("app.log.2");
+    std::thread::sleep(Duration::from_millis(20));
+    let horizon = u64::try_from(std::time::UNIX_EPOCH.elapsed().unwrap().as_nanos()).unwrap() - 10_000_000;
+    log.write("one\n");
+    log.rotate("app.log.1");
+    log.write("two\n");
+    // Written again after the horizon, and still not made after it.
+    append(&log.other("app.log.2"), b"and again\n");
+    let mut agent = Agent::with(|_| Followed::begin(log.path(), Format::Plain, Begin::Whole, horizon));
+    assert_eq!(agent.read(), ["one", "two"]);
+}

@@ -6,6 +6,7 @@ use super::position::{self, FileKey, Fingerprint};
 use super::tail;
 use std::cmp::Reverse;
 use std::path::{Path, PathBuf};
+use std::time::UNIX_EPOCH;
 
 /// Most rotated files that are looked at.
 const MAX_SIBLINGS: usize = 256;
@@ -20,6 +21,8 @@ pub(super) struct Sibling {
     pub(super) path: PathBuf,
     pub(super) key: FileKey,
     pub(super) modified: i64,
+    /// When it was made, nanoseconds since the Unix epoch, where the file system knows.
+    pub(super) created: Option<i64>,
     pub(super) head: Vec<u8>,
 }
 
@@ -57,7 +60,9 @@ pub(super) fn current(path: &Path) -> Option<Sibling> {
 fn sibling(path: PathBuf) -> Option<Sibling> {
     let metadata = std::fs::symlink_metadata(&path).ok().filter(std::fs::Metadata::is_file)?;
     let head = tail::head(&path).ok()?;
-    Some(Sibling { key: FileKey::of(&metadata), modified: position::modified(&metadata), head, path })
+    let created = metadata.created().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
+    let created = created.and_then(|age| i64::try_from(age.as_nanos()).ok());
+    Some(Sibling { key: FileKey::of(&metadata), modified: position::modified(&metadata), created, head, path })
 }
 
 /// Whether `other` may be a rotated file of the log `name`.

@@ -142,7 +142,7 @@ impl Sources {
 
     /// One turn. Ends early when `full` says that a batch is due.
     pub fn turn(&mut self, intake: &mut Intake, now: Instant, wall: UnixNanos, full: impl Fn(&Intake) -> bool) -> Work {
-        self.discover(intake, now, wall);
+        self.discover(intake, now);
         let mut work = Work::None;
         if let Some(journal) = &mut self.journal
             && journal.turn(&mut self.owners, wall, now, intake)
@@ -220,7 +220,7 @@ impl Sources {
     }
 
     /// Looks for new files: containers at once, others each [`SCAN`].
-    fn discover(&mut self, intake: &mut Intake, now: Instant, wall: UnixNanos) {
+    fn discover(&mut self, intake: &Intake, now: Instant) {
         let generation = self.owners.entities().generation();
         let due = self.scanned.is_none_or(|scanned| now.saturating_duration_since(scanned) >= SCAN);
         let changed = self.generation.replace(generation) != Some(generation);
@@ -236,14 +236,14 @@ impl Sources {
             found.extend(globs.find(&self.settings.root, &self.settings.proc_root, &mut self.owners));
         }
         for found in found {
-            self.found(found, intake, now, wall);
+            self.found(found, intake, now);
         }
         if due {
             self.close(now);
         }
     }
 
-    fn found(&mut self, found: Found, intake: &Intake, now: Instant, wall: UnixNanos) {
+    fn found(&mut self, found: Found, intake: &Intake, now: Instant) {
         if !self.is_selected(&found.entity) {
             return;
         }
@@ -268,7 +268,7 @@ impl Sources {
                 let sent = sent.unwrap_or_default();
                 Followed::resume(path.clone(), format, &done, &sent, intake)
             }
-            None => Followed::begin(path.clone(), format, self.begin(&path), wall),
+            None => Followed::begin(path.clone(), format, self.begin(&path), nanos(self.horizon)),
         };
         self.by_path.insert(path.clone(), self.sources.len());
         let origin = Arc::new(Origin { entity, path: Some(shown) });
@@ -342,6 +342,11 @@ impl Sources {
             self.parked.files.retain(|path, _| std::path::Path::new(path).exists());
         }
     }
+}
+
+/// Nanoseconds since the Unix epoch.
+fn nanos(time: SystemTime) -> UnixNanos {
+    u64::try_from(time.duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos()).unwrap_or(u64::MAX)
 }
 
 /// The same files with nothing done.

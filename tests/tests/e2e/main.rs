@@ -7,6 +7,7 @@ mod containers;
 mod databases;
 mod http;
 mod journal;
+mod log_files;
 mod log_spans;
 mod logs;
 mod messages;

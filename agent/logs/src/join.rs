@@ -22,6 +22,9 @@ pub const IDLE: u64 = 1_000_000_000;
 /// Messages with a time after which a source is known to start every message with one.
 const LEARNED_AFTER: u32 = 32;
 
+/// What gets each message.
+type Emit<'a> = &'a mut dyn FnMut(Joined<'_>);
+
 /// A joined message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Joined<'a> {
@@ -46,8 +49,23 @@ pub struct Joiner {
     state: State,
     /// Empty lines that belong to the message only if a known line follows.
     blanks: u32,
+    /// Lines at the end of `text` that belong to the message only if frames follow.
+    held: Held,
     learned: Learned,
     empty_lines: u64,
+}
+
+/// Most lines held back until frames prove that they belong to the message.
+const MAX_HELD: u32 = 16;
+
+/// Lines at the end of a message's text that may turn out to be messages of their own.
+#[derive(Debug, Default)]
+struct Held {
+    lines: u32,
+    /// Where the message's text ends without them.
+    text_end: usize,
+    /// Lines of the message without them.
+    lines_before: u32,
 }
 
 /// Whether this source starts its messages with a time, from all that it wrote so far.
@@ -75,7 +93,11 @@ impl Learned {
 impl Joiner {
     /// Takes one line that arrived at `now`; `emit` gets the message that it completes, if it completes one.
     pub fn push(&mut self, line: &[u8], now: UnixNanos, mut emit: impl FnMut(Joined<'_>)) {
-        self.flush_idle(now, &mut emit);
+        self.take(line, now, &mut emit);
+    }
+
+    fn take(&mut self, line: &[u8], now: UnixNanos, emit: Emit<'_>) {
+        self.flush_idle(now, &mut *emit);
         if is_blank(line) {
             self.push_blank(now, emit);
             return;
@@ -87,14 +109,17 @@ impl Joiner {
             self.state = State::start(&Shape::of(&self.text), &self.text);
         }
         let shape = Shape::of(line);
+        if self.holds(&shape, line, now) {
+            return;
+        }
+        if self.held.lines > 0 {
+            self.settle(line, now, emit);
+        }
         let next = if self.lines == 0 || self.lines >= MAX_LINES { None } else { self.state.follow(&shape, line, self.blanks) };
         let next = next.or_else(|| self.follow_undated(&shape));
         match next {
             Some(state) => {
-                for _ in 0..std::mem::take(&mut self.blanks) {
-                    self.append(b"");
-                }
-                self.append(line);
+                self.append_with_blanks(line);
                 self.state = state;
             }
             None => return self.start(line, now, State::start(&shape, line), shape.dated, emit),
@@ -102,8 +127,60 @@ impl Joiner {
         self.last_line = now;
     }
 
-    fn start(&mut self, line: &[u8], now: UnixNanos, state: State, dated: bool, emit: impl FnMut(Joined<'_>)) {
-        self.flush(emit);
+    /// Whether a line of no known form is held back behind an exception's text.
+    fn holds(&mut self, shape: &Shape, line: &[u8], now: UnixNanos) -> bool {
+        let room = self.held.lines < MAX_HELD && self.text.len() + line.len() < MAX_MESSAGE;
+        if self.lines == 0 || !room || !self.state.holds_text() || self.state.proven(line).is_some() {
+            return false;
+        }
+        let first = self.held.lines == 0;
+        let unknown = shape.is_plain() && (!first || self.state.follow(shape, line, self.blanks).is_none());
+        if !unknown && (first || !shape.indented) {
+            return false;
+        }
+        if first {
+            self.held = Held { lines: 0, text_end: self.text.len(), lines_before: self.lines };
+        }
+        self.append_with_blanks(line);
+        self.held.lines += 1;
+        self.last_line = now;
+        true
+    }
+
+    /// Lines were held back: `line` proves that they belong to the message, or they become messages of their own.
+    fn settle(&mut self, line: &[u8], now: UnixNanos, emit: Emit<'_>) {
+        match self.state.proven(line) {
+            Some(state) => {
+                self.state = state;
+                self.held = Held::default();
+                for _ in 0..std::mem::take(&mut self.blanks) {
+                    self.append(b"");
+                }
+            }
+            None => self.release(now, emit),
+        }
+    }
+
+    /// Ends the message in front of the lines held back, which are taken anew.
+    fn release(&mut self, now: UnixNanos, emit: Emit<'_>) {
+        let held = std::mem::take(&mut self.held);
+        let rest = self.text.split_off(held.text_end);
+        self.lines = held.lines_before;
+        self.state = State::Complete;
+        for line in rest.split(|byte| *byte == b'\n').skip(1) {
+            self.take(line, now, emit);
+        }
+    }
+
+    fn append_with_blanks(&mut self, line: &[u8]) {
+        for _ in 0..std::mem::take(&mut self.blanks) {
+            self.append(b"");
+        }
+        self.append(line);
+    }
+
+    fn start(&mut self, line: &[u8], now: UnixNanos, state: State, dated: bool, emit: Emit<'_>) {
+        self.complete(emit);
         self.learned.note(dated);
         self.time = now;
         self.last_line = now;
@@ -121,12 +198,12 @@ impl Joiner {
         Some(self.state)
     }
 
-    fn push_blank(&mut self, now: UnixNanos, emit: impl FnMut(Joined<'_>)) {
+    fn push_blank(&mut self, now: UnixNanos, emit: Emit<'_>) {
         if self.lines > 0 && self.state.spans_blanks() {
             self.blanks += 1;
             self.last_line = now;
         } else {
-            self.flush(emit);
+            self.complete(emit);
             self.empty_lines += 1;
         }
     }
@@ -154,6 +231,13 @@ impl Joiner {
 
     /// Completes the open message.
     pub fn flush(&mut self, mut emit: impl FnMut(Joined<'_>)) {
+        self.complete(&mut emit);
+    }
+
+    fn complete(&mut self, emit: Emit<'_>) {
+        if self.held.lines > 0 {
+            self.release(self.last_line, emit);
+        }
         if self.lines > 0 {
             emit(Joined { text: &self.text, time: self.time, lines: self.lines, dropped_bytes: self.dropped_bytes });
         }

@@ -6,6 +6,17 @@ use crate::header;
 use crate::severity::Severity;
 use crate::timestamp;
 
+/// What runtimes write in front of an exception that nothing caught.
+const UNCAUGHT: [&[u8]; 7] = [
+    b"Exception in thread ",
+    b"Unhandled exception. ",
+    b"Unhandled Exception: ",
+    b"Uncaught ",
+    b"terminate called ",
+    b"Task exception was never retrieved",
+    b"Exception ignored in",
+];
+
 /// How a line can begin a report.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Start {
@@ -53,8 +64,13 @@ pub(crate) struct Shape {
 impl Shape {
     /// Looks at a line that is not empty.
     pub(crate) fn of(line: &[u8]) -> Self {
-        let indented = matches!(line.first(), Some(b' ' | b'\t'));
-        let start = if indented { None } else { start(line) };
+        let group = starts_exception_group(line);
+        let indented = !group && matches!(line.first(), Some(b' ' | b'\t'));
+        let start = match (group, indented) {
+            (true, _) => Some(Start::Python),
+            (_, true) => None,
+            _ => start(line),
+        };
         let none = Self { dated: false, severity: Severity::UNSPECIFIED, header: false, indented, start };
         if start.is_some_and(|start| start != Start::Php) || (indented && !starts_with_time(line)) {
             return none;
@@ -83,6 +99,8 @@ fn start(line: &[u8]) -> Option<Start> {
         b'=' => return equals_start(line),
         b'*' if line.starts_with(b"** (") => return Some(Start::Beam),
         b'/' | b'n' | b'f' if is_source_position(line) => return Some(Start::NodeSource),
+        b'g' if is_goroutine(line) => return Some(Start::Go),
+        b'A' if line == b"AddressSanitizer:DEADLYSIGNAL" => return Some(Start::Rule),
         _ => {}
     }
     if line.starts_with(b"Traceback (most recent call last)") {
@@ -94,11 +112,7 @@ fn start(line: &[u8]) -> Option<Start> {
     if is_go_start(line) {
         return Some(Start::Go);
     }
-    if line.starts_with(b"Exception in thread ")
-        || line.starts_with(b"Unhandled exception. ")
-        || line.starts_with(b"Unhandled Exception: ")
-        || line.starts_with(b"Uncaught ")
-    {
+    if UNCAUGHT.iter().any(|start| line.starts_with(start)) {
         return Some(Start::Uncaught);
     }
     if line.starts_with(b"WARNING: ThreadSanitizer") || line.starts_with(b"WARNING: MemorySanitizer") {
@@ -111,6 +125,11 @@ fn start(line: &[u8]) -> Option<Start> {
         return Some(Start::Ruby);
     }
     exception_type(line).map(|_| Start::Exception)
+}
+
+/// `  + Exception Group Traceback (most recent call last):`, the one report that begins with an indented line.
+fn starts_exception_group(line: &[u8]) -> bool {
+    line.starts_with(b"  + Exception Group Traceback (most recent call last)")
 }
 
 /// What a dated line can begin that goes on without indentation.
@@ -128,7 +147,12 @@ fn start_behind_header(message: &[u8]) -> Option<Start> {
     }
 }
 
-fn is_go_start(line: &[u8]) -> bool {
+/// `goroutine 7 [running]:`, the head of one goroutine's frames.
+pub(super) fn is_goroutine(line: &[u8]) -> bool {
+    line.strip_prefix(b"goroutine ").is_some_and(|rest| rest.first().is_some_and(u8::is_ascii_digit)) && line.ends_with(b"]:")
+}
+
+pub(super) fn is_go_start(line: &[u8]) -> bool {
     const STARTS: [&[u8]; 7] = [
         b"panic: ",
         b"fatal error: ",
@@ -167,13 +191,13 @@ fn opens_json(line: &[u8]) -> bool {
     }
 }
 
-/// `/app/x.js:10`, `file:///app/x.mjs:3`, `node:internal/x:12`.
+/// `/app/x.js:10`, `file:///app/x.mjs:3`, `node:fs:12`.
 fn is_source_position(line: &[u8]) -> bool {
     let line = crate::bytes::trim_end(line);
     let digits = line.iter().rev().take_while(|byte| byte.is_ascii_digit()).count();
     let rest = &line[..line.len() - digits];
     let script = [&b".js:"[..], b".mjs:", b".cjs:", b".ts:", b".mts:", b".tsx:", b".jsx:"].iter().any(|end| rest.ends_with(end));
-    digits > 0 && !rest.contains(&b' ') && (script || (rest.starts_with(b"node:internal/") && rest.ends_with(b":")))
+    digits > 0 && !rest.contains(&b' ') && (script || (rest.starts_with(b"node:") && rest.len() > 5 && rest.ends_with(b":")))
 }
 
 /// `path:12:in 'f'`, a frame of Ruby.

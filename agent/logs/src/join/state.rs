@@ -1,7 +1,7 @@
 //! What may follow what: the state of one open message.
 //! Must never let a line with a header of its own follow, but where a runtime's report is known to contain such lines.
 
-use super::shape::{Shape, Start, exception_type, is_ruby_frame};
+use super::shape::{Shape, Start, exception_type, is_go_start, is_goroutine, is_ruby_frame};
 use crate::bytes::{contains, run_end, trim, trim_start};
 use crate::header::{is_first_of_two, level_line};
 use crate::severity::Severity;
@@ -20,13 +20,19 @@ pub(crate) enum State {
     Announced,
     /// A line that is indented itself: other indented lines do not belong to it.
     Indented,
-    /// Behind an exception's type: frames follow.
+    /// A line with a time and without a level: as [`Self::Line`], but the frames of a goroutine may follow.
+    Unlevelled,
+    /// Behind an exception's type, in front of its first frame: more of its text may follow, if frames prove it.
+    ExceptionText,
+    /// In the frames of an exception.
     Exception,
     /// In a Python traceback, before the exception's line.
     PythonFrames,
     /// Behind the exception's line of a traceback.
     PythonDone,
-    /// In a Go crash.
+    /// In a Go crash, in front of its first goroutine.
+    GoText,
+    /// In the goroutines of a Go crash.
     Go,
     /// Behind the first line of a Rust panic, whose text is on the next line.
     RustText,
@@ -40,6 +46,8 @@ pub(crate) enum State {
     Beam,
     /// In a sanitizer's report.
     Sanitizer,
+    /// In LeakSanitizer's report, which its summary ends.
+    LeakSanitizer,
     /// In a ThreadSanitizer report, which a line of equals signs ends.
     ThreadSanitizer,
     /// Behind a line of equals signs.
@@ -57,9 +65,10 @@ impl State {
     /// The state behind the first line of a message.
     pub(crate) fn start(shape: &Shape, line: &[u8]) -> Self {
         match shape.start {
-            Some(Start::Exception | Start::Uncaught) => Self::Exception,
+            Some(Start::Uncaught) if line.ends_with(b":") || line.starts_with(b"Exception ignored in") => Self::Announced,
+            Some(Start::Exception | Start::Uncaught) => Self::ExceptionText,
             Some(Start::Python) => Self::PythonFrames,
-            Some(Start::Go) => Self::Go,
+            Some(Start::Go) => go_state(line),
             Some(Start::Rust) => rust_state(line),
             Some(Start::NodeSource) => Self::NodeSource,
             Some(Start::Php) => Self::Php,
@@ -73,7 +82,24 @@ impl State {
             None if is_complete_json(line) => Self::Complete,
             None if shape.severity >= Severity::WARN => Self::Announced,
             None if !shape.severity.is_specified() && trim(line).ends_with(b":") => Self::Announced,
+            None if shape.dated && !shape.severity.is_specified() => Self::Unlevelled,
             None => Self::Line,
+        }
+    }
+
+    /// Whether lines of no known form are held back behind such a message until frames prove that they belong to it.
+    pub(crate) fn holds_text(self) -> bool {
+        matches!(self, Self::ExceptionText | Self::Rust)
+    }
+
+    /// The state if `line` proves that the lines held back belong to the message.
+    pub(crate) fn proven(self, line: &[u8]) -> Option<Self> {
+        let frame = starts_frame(line) && matches!(line.first(), Some(b' ' | b'\t'));
+        match self {
+            Self::ExceptionText if frame => Some(Self::Exception),
+            Self::ExceptionText if line.starts_with(PYTHON_START) => Some(Self::Announced),
+            Self::Rust if line.starts_with(b"note: ") || line.starts_with(b"stack backtrace:") => Some(Self::Rust),
+            _ => None,
         }
     }
 
@@ -82,10 +108,13 @@ impl State {
         matches!(
             self,
             Self::PythonDone
+                | Self::GoText
                 | Self::Go
+                | Self::ExceptionText
                 | Self::Exception
                 | Self::NodeSource
                 | Self::Sanitizer
+                | Self::LeakSanitizer
                 | Self::ThreadSanitizer
                 | Self::Rust
                 | Self::Json { .. }
@@ -94,25 +123,29 @@ impl State {
 
     /// Whether lines without any mark can belong to such a message in a source that dates every message.
     pub(crate) fn takes_plain_text(self) -> bool {
-        matches!(self, Self::Line | Self::Announced)
+        matches!(self, Self::Line | Self::Unlevelled | Self::Announced)
     }
 
     /// The state if the line belongs to the message; `blanks` empty lines stand in front of it.
     pub(crate) fn follow(self, shape: &Shape, line: &[u8], blanks: u32) -> Option<Self> {
         match self {
             Self::Json { depth } => (!shape.dated).then(|| json_state(depth, line)),
-            Self::Sanitizer | Self::ThreadSanitizer => self.follow_sanitizer(shape, line),
+            Self::Sanitizer | Self::LeakSanitizer | Self::ThreadSanitizer => self.follow_sanitizer(shape, line),
+            Self::Rule if shape.start == Some(Start::Rule) => Some(self),
             Self::Rule => (shape.start == Some(Start::Sanitizer)).then(|| sanitizer_state(line)),
             Self::LevelFollows if level_line(line).is_some() => {
                 Some(if shape.severity >= Severity::WARN { Self::Announced } else { Self::Line })
             }
             _ if shape.header || shape.start == Some(Start::Json) => None,
-            Self::Line => self.follow_indented(shape, line),
+            Self::Unlevelled | Self::Announced if is_goroutine(line) => Some(Self::Go),
+            Self::Line | Self::Unlevelled => self.follow_indented(shape, line),
             Self::Announced => self.follow_announced(shape, line),
-            Self::Exception => self.follow_exception(shape, line, blanks),
+            Self::ExceptionText | Self::Exception => self.follow_exception(shape, line, blanks),
             Self::PythonFrames => Self::follow_python_frames(shape, line),
             Self::PythonDone => Self::follow_python_chain(line, blanks),
-            Self::Go => is_go_line(shape, line).then_some(Self::Go),
+            Self::GoText if is_goroutine(line) => Some(Self::Go),
+            Self::Go if is_go_start(line) => None,
+            Self::GoText | Self::Go => is_go_line(shape, line).then_some(self),
             Self::RustText => Some(Self::Rust),
             Self::Rust => is_rust_line(shape, line).then_some(Self::Rust),
             Self::NodeSource => Self::follow_node(shape, line),
@@ -126,11 +159,12 @@ impl State {
         let closes = matches!(trim(line), b"}" | b"]" | b")" | b"};" | b"},");
         (shape.indented || closes || (shape.start.is_none() && is_exception_tail(line)))
             .then(|| if starts_frame(line) { Self::Exception } else { self })
+            .or_else(|| line.starts_with(b"(Use `node ").then_some(self))
     }
 
     fn follow_announced(self, shape: &Shape, line: &[u8]) -> Option<Self> {
         match shape.start {
-            Some(Start::Exception) => Some(Self::Exception),
+            Some(Start::Exception) => Some(Self::ExceptionText),
             Some(Start::Python) => Some(Self::PythonFrames),
             Some(Start::Beam) if line.starts_with(b"** (") => Some(Self::Beam),
             Some(_) => None,
@@ -145,7 +179,7 @@ impl State {
             return line.starts_with(b"Node.js v").then_some(Self::Complete);
         }
         let closes = matches!(trim(line), b"}" | b"]");
-        (shape.indented || closes || (shape.start.is_none() && is_exception_tail(line))).then_some(self)
+        (shape.indented || closes || (shape.start.is_none() && is_exception_tail(line))).then_some(Self::Exception)
     }
 
     /// Frames are indented; the first line that is not is the exception.
@@ -164,7 +198,7 @@ impl State {
         if chained {
             return Some(Self::PythonDone);
         }
-        (blanks > 0 && line.starts_with(b"Traceback (most recent call last)")).then_some(Self::PythonFrames)
+        (blanks > 0 && line.starts_with(PYTHON_START)).then_some(Self::PythonFrames)
     }
 
     fn follow_node(shape: &Shape, line: &[u8]) -> Option<Self> {
@@ -180,7 +214,7 @@ impl State {
             || line.starts_with(b"Uncaught ")
             || line.starts_with(b"[");
         if error {
-            return Some(Self::Exception);
+            return Some(Self::ExceptionText);
         }
         (known || line.starts_with(b"(Use `node ") || shape.is_plain()).then_some(Self::NodeSource)
     }
@@ -192,17 +226,30 @@ impl State {
             Self::ThreadSanitizer if rule => Some(Self::Complete),
             _ if shape.dated || rule || shape.start == Some(Start::Json) => None,
             Self::Sanitizer if line.ends_with(b"==ABORTING") => Some(Self::Complete),
+            Self::LeakSanitizer if line.starts_with(b"SUMMARY: ") => Some(Self::Complete),
             _ => Some(self),
         }
     }
 }
+
+const PYTHON_START: &[u8] = b"Traceback (most recent call last)";
 
 fn rust_state(line: &[u8]) -> State {
     if line.ends_with(b":") { State::RustText } else { State::Rust }
 }
 
 fn sanitizer_state(line: &[u8]) -> State {
-    if contains(line, b"ThreadSanitizer") { State::ThreadSanitizer } else { State::Sanitizer }
+    if contains(line, b"ThreadSanitizer") {
+        State::ThreadSanitizer
+    } else if contains(line, b"LeakSanitizer") {
+        State::LeakSanitizer
+    } else {
+        State::Sanitizer
+    }
+}
+
+fn go_state(line: &[u8]) -> State {
+    if is_goroutine(line) { State::Go } else { State::GoText }
 }
 
 fn is_complete_json(line: &[u8]) -> bool {
@@ -239,8 +286,9 @@ fn is_exception_tail(line: &[u8]) -> bool {
 }
 
 fn is_go_line(shape: &Shape, line: &[u8]) -> bool {
-    const STARTS: [&[u8]; 16] = [
+    const STARTS: [&[u8]; 17] = [
         b"goroutine ",
+        b"panic(",
         b"created by ",
         b"[signal ",
         b"panic: ",
@@ -252,7 +300,7 @@ fn is_go_line(shape: &Shape, line: &[u8]) -> bool {
         b"PC=",
         b"stack: frame",
         b"sigcode",
-        b"...additional frames",
+        b"...",
         b"SIGSEGV: ",
         b"SIGABRT: ",
         b"signal arrived ",
@@ -290,5 +338,7 @@ fn is_beam_line(shape: &Shape, line: &[u8]) -> bool {
     const STARTS: [&[u8]; 8] =
         [b"** ", b"Last message", b"State: ", b"Function: ", b"Initial Call: ", b"Ancestors: ", b"Client ", b"Process "];
     let report = contains(line, b" REPORT====");
-    (!report && shape.indented) || STARTS.iter().any(|start| line.starts_with(start)) || matches!(line.first(), Some(b'{' | b'['))
+    (!report && shape.indented)
+        || (!line.starts_with(b"** (") && STARTS.iter().any(|start| line.starts_with(start)))
+        || matches!(line.first(), Some(b'{' | b'['))
 }

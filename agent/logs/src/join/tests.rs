@@ -88,12 +88,79 @@ const REPORTS: &[(&str, &str)] = &[
         "tsan",
         "==================\nWARNING: ThreadSanitizer: data race (pid=12)\n  Write of size 4 at 0x01 by thread T1:\n    #0 f a.cc:3\n\n  Previous read of size 4\nSUMMARY: ThreadSanitizer: data race a.cc:3 in f\n==================",
     ),
+    (
+        "java text of several lines",
+        "com.example.RemoteException: first line\nsecond line of the text\n\tat a.B.c(B.java:12)\nCaused by: java.io.IOException: disk\n\tat a.D.e(D.java:4)",
+    ),
+    (
+        "python thread",
+        "Exception in thread Thread-1 (f):\nTraceback (most recent call last):\n  File \"a.py\", line 5, in f\n    f(n-1)\nValueError: bad",
+    ),
+    (
+        "python group",
+        "  + Exception Group Traceback (most recent call last):\n  |   File \"a.py\", line 28, in <module>\n  |     raise x\n  | ExceptionGroup: many (2 sub-exceptions)\n  +-+---------------- 1 ----------------\n    | ValueError: a\n    +---------------- 2 ----------------\n    | TypeError: b\n    +------------------------------------",
+    ),
+    (
+        "python asyncio",
+        "Task exception was never retrieved\nfuture: <Task finished name='Task-2' exception=ValueError('x')>\nTraceback (most recent call last):\n  File \"a.py\", line 36, in bad\n    raise x\nValueError: never retrieved",
+    ),
+    (
+        "go repanic",
+        "panic: first [recovered]\n\tpanic: again first\n\ngoroutine 1 [running]:\nmain.main.func3()\n\t/app/a.go:13 +0x5b\npanic({0x4e7620?, 0x515be8?})\n\t/usr/local/go/src/runtime/panic.go:860 +0x13a\nmain.main()\n\t/app/a.go:13 +0x34c",
+    ),
+    (
+        "go stack overflow",
+        "runtime: goroutine stack exceeds 1000000000-byte limit\nruntime: sp=0x15ee7d9e0388 stack=[0x15ee7d9e0000, 0x15ee9d9e0000]\nfatal error: stack overflow\n\nruntime stack:\nruntime.throw({0x50ba75?, 0x15ee5d90cb40?})\n\t/usr/local/go/src/runtime/panic.go:1229 +0x48\n\ngoroutine 1 gp=0x15ee5d90c1e0 m=2 mp=0x15ee5d946808 [running]:\nmain.so(0x2aaaa40?)\n\t/app/a.go:21 +0x2b\n...44739039 frames elided...\nmain.main()\n\t/app/a.go:20 +0x5",
+    ),
+    (
+        "rust text of several lines",
+        "thread 'main' (12) panicked at a.rs:4:11:\nfirst line\nsecond line\n  third\nnote: run with `RUST_BACKTRACE=1` environment variable to display a backtrace",
+    ),
+    (
+        "node builtin",
+        "node:fs:573\n  return binding.open(\n                 ^\n\nError: ENOENT: no such file or directory, open '/no/such'\n    at Object.openSync (node:fs:573:18)\n    at node:internal/main/run_main_module:28:49 {\n  errno: -2,\n  path: '/no/such'\n}\n\nNode.js v20.20.2",
+    ),
+    (
+        "node require",
+        "node:internal/modules/cjs/loader:1210\n  throw err;\n  ^\n\nError: Cannot find module './nope'\nRequire stack:\n- /app/a.js\n    at Module._resolveFilename (node:internal/modules/cjs/loader:1207:15) {\n  code: 'MODULE_NOT_FOUND',\n  requireStack: [ '/app/a.js' ]\n}\n\nNode.js v20.20.2",
+    ),
+    (
+        "node assert",
+        "node:assert:90\n  throw new AssertionError(obj);\n  ^\n\nAssertionError [ERR_ASSERTION]: Expected values to be strictly equal:\n\n1 !== 2\n\n    at Object.<anonymous> (/app/a.js:13:35) {\n  generatedMessage: true,\n  operator: 'strictEqual'\n}\n\nNode.js v20.20.2",
+    ),
+    (
+        "asan signal",
+        "AddressSanitizer:DEADLYSIGNAL\n=================================================================\n==20260==ERROR: AddressSanitizer: SEGV on unknown address 0x000000000000\n==20260==Hint: address points to the zero page.\n    #0 0x56000f6d0bbf in main /app/a.cc:7\n\nAddressSanitizer can not provide additional info.\nSUMMARY: AddressSanitizer: SEGV /app/a.cc:7 in main\n==20260==ABORTING",
+    ),
+    (
+        "lsan",
+        "=================================================================\n==20249==ERROR: LeakSanitizer: detected memory leaks\n\nDirect leak of 77 byte(s) in 1 object(s) allocated from:\n    #0 0x7fa45beb89cf in malloc\n\nSUMMARY: AddressSanitizer: 77 byte(s) leaked in 1 allocation(s).",
+    ),
     ("json", "{\n  \"level\": \"error\",\n  \"nested\": {\n    \"text\": \"a { b\"\n  }\n}"),
 ];
+
+/// Reports of one runtime one after the other: each begins with a line that could also stand in the middle.
+#[test]
+fn reports_in_a_row_stay_apart() {
+    for (name, report) in REPORTS {
+        let lines: Vec<&str> = [report, report, report].into_iter().flat_map(|report| report.lines()).collect();
+        assert_eq!(join(&lines), [*report; 3], "{name}");
+    }
+}
+
+#[test]
+fn lines_behind_an_exception_without_frames_are_messages() {
+    let lines = ["java.lang.RuntimeException: no luck", "user logged in", "request done", "", "listening"];
+    assert_eq!(join(&lines), [lines[0], lines[1], lines[2], lines[4]]);
+}
 
 /// Dated lines whose report belongs to them.
 const ANNOUNCED: &[(&str, &str)] = &[
     ("java.util.logging", "Nov 25, 2026 4:57:41 PM x.Y main\nSEVERE: failed\njava.lang.IllegalStateException: boom\n\tat A.main(A.java:2)"),
+    (
+        "go handler",
+        "2026/11/25 15:04:05 http: panic serving 127.0.0.1:4711: boom\ngoroutine 50 [running]:\nnet/http.(*conn).serve.func1()\n\t/usr/local/go/src/net/http/server.go:1902 +0xbe\npanic({0x4e7620?, 0x515be8?})\n\t/usr/local/go/src/runtime/panic.go:860 +0x13a",
+    ),
     ("java.util.logging line", "Nov 25, 2026 4:57:41 PM x.Y main\nINFO: hello"),
     (
         "java",

@@ -5,8 +5,11 @@
 //! reported; neither is it an error.
 
 mod api;
+mod bodies;
 mod errors;
 mod found;
+mod heads;
+mod losses;
 mod memory;
 mod records;
 mod schema;
@@ -16,12 +19,12 @@ mod tests;
 pub(crate) use memory::Memory;
 
 use super::http::close_error;
-use super::{Cx, Descriptor, End, Evidence, Input, Mark, Parser, Sample, Step, Stop};
-use crate::flow::{Amount, Capture, Loss};
+use super::{Cx, Descriptor, End, Evidence, Input, Mark, Parser, Sample, Step};
+use crate::flow::{Amount, Capture};
 use crate::model::semconv as s;
 use crate::model::{Close, Exchange, Family, Kind, Mono, Transport};
 use api::Api;
-use found::{Found, Subject};
+use found::Found;
 use schema::{Extent, Pause, Walk};
 use std::collections::VecDeque;
 
@@ -271,334 +274,11 @@ impl Kafka {
             End::Server => &mut self.server,
         }
     }
-
-    // ---- heads
-
-    fn request_head(&mut self, input: &Input<'_>, cx: &mut Cx<'_>) -> Step {
-        let head = match head(input.bytes()) {
-            Read::Is(head) => head,
-            Read::More => return Step::More,
-            Read::Bad => return self.strange_head(End::Client, input, cx),
-        };
-        let lane = &mut self.client;
-        lane.found.reset(Subject::Named);
-        lane.left = head.left;
-        lane.last = input.time(head.len - 1);
-        lane.begin(head.walk());
-        if self.queue.len() >= cx.options.in_flight_limit {
-            cx.count(Loss::InFlight, 1);
-        } else {
-            let exchange = begin(&head, input, cx);
-            self.client.call =
-                Some(Call { key: head.key, version: head.version, correlation: head.correlation, api: head.api, exchange, unsure: false });
-        }
-        self.head_done(End::Client, head.len, cx)
-    }
-
-    fn response_head(&mut self, input: &Input<'_>, cx: &mut Cx<'_>) -> Step {
-        let (length, correlation) = match (frame(input.bytes(), 4), array(input.bytes(), 4)) {
-            (Read::Bad, _) => return self.strange_head(End::Server, input, cx),
-            (Read::Is(length), Some(correlation)) => (length, i32::from_be_bytes(correlation)),
-            _ => return Step::More,
-        };
-        let lane = &mut self.server;
-        lane.left = length - 4;
-        lane.last = input.time(RESPONSE_HEAD - 1);
-        lane.reading = Reading::Rest;
-        match self.answered(correlation, cx) {
-            Some(mut call) => {
-                let lane = &mut self.server;
-                lane.found.reset(if call.key == api::FETCH { Subject::WithRecords } else { Subject::Nothing });
-                lane.begin(response_walk(call.api, call.key, call.version));
-                cx.respond(&mut call.exchange, input, 0);
-                lane.call = Some(call);
-            }
-            None => cx.count(Loss::Orphan, 1),
-        }
-        self.head_done(End::Server, RESPONSE_HEAD, cx)
-    }
-
-    /// Bytes where a message should begin that are none.
-    fn strange_head(&mut self, end: End, input: &Input<'_>, cx: &mut Cx<'_>) -> Step {
-        if !self.confirmed {
-            return Step::Stop(Stop::NotMine);
-        }
-        cx.count(Loss::Malformed, 1);
-        // Tokens of the first SASL handshake have a length and nothing else.
-        if let Read::Is(length) = frame(input.bytes(), 0) {
-            let lane = self.lane(end);
-            (lane.reading, lane.left) = (Reading::Rest, length + 4);
-            return lane.skip(input, length + 4);
-        }
-        self.lose(end);
-        Step::Take(input.bytes().len())
-    }
-
-    fn head_done(&mut self, end: End, taken: usize, cx: &mut Cx<'_>) -> Step {
-        if self.lane(end).left == 0 {
-            self.message_done(end, cx);
-        }
-        Step::Take(taken)
-    }
-
-    /// Takes the call with `correlation` out of the queue.
-    fn answered(&mut self, correlation: i32, cx: &mut Cx<'_>) -> Option<Call> {
-        let place = self.queue.iter().position(|call| call.correlation == correlation)?;
-        // A broker answers the requests of a connection in order: older answers that may be lost are.
-        while place > 0 && self.queue.front().is_some_and(|call| call.unsure && call.correlation != correlation) {
-            if let Some(call) = self.queue.pop_front() {
-                unseen(call, cx);
-            }
-        }
-        let place = self.queue.iter().position(|call| call.correlation == correlation)?;
-        self.queue.remove(place)
-    }
-
-    // ---- bodies
-
-    fn body(&mut self, end: End, input: &Input<'_>, cx: &mut Cx<'_>) -> Step {
-        let lane = self.lane(end);
-        let bytes = input.bytes();
-        let there = usize::try_from(lane.left).map_or(bytes, |left| bytes.get(..left).unwrap_or(bytes));
-        let memory = &mut cx.shared.kafka;
-        let found = &mut lane.found;
-        let (used, pause) = lane.walk.run(there, lane.left, false, &mut |event| found.see(event, memory));
-        let rest = lane.left - used as u64;
-        match pause {
-            Pause::Done if rest > 0 => {
-                lane.reading = Reading::Rest;
-                let all = lane.left;
-                lane.skip(input, all)
-            }
-            Pause::Skip(n) => lane.skip(input, used as u64 + n),
-            Pause::Bad => self.malformed(end, input, cx),
-            // It ends before its fields do.
-            Pause::More if there.len() as u64 == lane.left => self.malformed(end, input, cx),
-            Pause::More if used == 0 => Step::More,
-            Pause::Done | Pause::More => {
-                lane.left = rest;
-                lane.last = input.time(used.saturating_sub(1));
-                if rest == 0 {
-                    self.message_done(end, cx);
-                }
-                Step::Take(used.max(1))
-            }
-        }
-    }
-
-    fn malformed(&mut self, end: End, input: &Input<'_>, cx: &mut Cx<'_>) -> Step {
-        if !self.confirmed {
-            if let Some(call) = self.client.call.take() {
-                cx.void(call.exchange);
-            }
-            return Step::Stop(Stop::NotMine);
-        }
-        cx.count(Loss::Malformed, 1);
-        let lane = self.lane(end);
-        lane.found.cut();
-        lane.reading = Reading::Rest;
-        let left = lane.left;
-        lane.skip(input, left)
-    }
-
-    /// The last byte of a message has passed.
-    fn message_done(&mut self, end: End, cx: &mut Cx<'_>) {
-        let lane = self.lane(end);
-        (lane.reading, lane.owed) = (Reading::Head, 0);
-        match end {
-            End::Client => self.request_done(cx),
-            End::Server => self.response_done(cx),
-        }
-    }
-
-    fn request_done(&mut self, cx: &mut Cx<'_>) {
-        self.confirmed = true;
-        let lane = &mut self.client;
-        let Some(mut call) = lane.call.take() else { return };
-        call.unsure = self.server.reading == Reading::Lost;
-        let exchange = &mut call.exchange;
-        exchange.request.last = lane.last;
-        lane.found.describe(exchange);
-        match call.key {
-            api::PRODUCE => {
-                // Nobody may answer a producer of which it is not known.
-                call.unsure |= lane.found.acks.is_none();
-                exchange.request.body_bytes = (!exchange.completeness.request_lost).then_some(lane.found.bytes);
-                lane.found.count(exchange);
-                lane.found.trace(exchange);
-            }
-            api::FETCH if lane.found.is_replica => {
-                exchange.kind = role_kind(cx, Kind::Client);
-                exchange.attrs.set_static(s::MESSAGING_OPERATION_NAME, "replicate");
-                exchange.attrs.remove(s::MESSAGING_OPERATION_TYPE);
-            }
-            api::FETCH => {
-                if let Some(group) = cx.shared.kafka.group(client(exchange, cx)) {
-                    exchange.attrs.set_str(s::MESSAGING_CONSUMER_GROUP_NAME, group);
-                }
-            }
-            key if api::is_membership(key) => {
-                if let Some(group) = exchange.attrs.str(s::MESSAGING_CONSUMER_GROUP_NAME) {
-                    cx.shared.kafka.learn_group(client(exchange, cx), group);
-                }
-            }
-            _ => {}
-        }
-        cx.request(exchange);
-        // Nobody answers a producer that asked for no acknowledgement.
-        if call.key == api::PRODUCE && lane.found.acks == Some(0) { cx.finish(call.exchange) } else { self.queue.push_back(call) }
-    }
-
-    fn response_done(&mut self, cx: &mut Cx<'_>) {
-        let lane = &mut self.server;
-        let Some(mut call) = lane.call.take() else { return };
-        let exchange = &mut call.exchange;
-        if call.key == api::FETCH && lane.found.is_idle() {
-            return cx.void(call.exchange);
-        }
-        if let Some(response) = &mut exchange.response {
-            response.last = lane.last;
-        }
-        if call.key == api::FETCH {
-            fetched(exchange, &lane.found);
-        }
-        lane.found.fail(exchange);
-        cx.finish(call.exchange);
-    }
-
-    // ---- losses
-
-    /// The framing of `end` is lost: what is answered meanwhile may not be seen.
-    fn lose(&mut self, end: End) {
-        self.lane(end).reading = Reading::Lost;
-        if end == End::Server {
-            self.queue.iter_mut().for_each(|call| call.unsure = true);
-        }
-    }
-
-    /// Looks for a message that begins with a segment and cannot be anything else.
-    fn find(&mut self, end: End, input: &Input<'_>, cx: &mut Cx<'_>) -> Step {
-        let elsewhere = Step::Take(input.next_segment(0).unwrap_or(input.bytes().len()));
-        if !input.starts_segment(0) {
-            return elsewhere;
-        }
-        let fit = match end {
-            End::Client => fit_request(input.bytes()),
-            End::Server => self.fit_response(input.bytes()),
-        };
-        match fit {
-            Fit::Whole => {
-                self.lane(end).reading = Reading::Head;
-                self.parse(end, input, cx)
-            }
-            Fit::Short => Step::More,
-            Fit::Odd | Fit::Not => elsewhere,
-        }
-    }
-
-    /// How well bytes fit the response to a request that waits for one.
-    fn fit_response(&self, bytes: &[u8]) -> Fit {
-        let (length, correlation) = match (frame(bytes, 4), array(bytes, 4)) {
-            (Read::Bad, _) => return Fit::Not,
-            (Read::Is(length), Some(correlation)) => (length, i32::from_be_bytes(correlation)),
-            _ => return Fit::Short,
-        };
-        let Some(call) = self.queue.iter().find(|call| call.correlation == correlation) else { return Fit::Not };
-        let Some(mut walk) = response_walk(call.api, call.key, call.version) else { return Fit::Whole };
-        let body = bytes.get(RESPONSE_HEAD..).unwrap_or_default();
-        match probe(&mut walk, body, length - 4, &mut Found::default()) {
-            Probe::Bad => Fit::Not,
-            Probe::Done(_) | Probe::Short => Fit::Whole,
-        }
-    }
-
-    /// Takes what was captured in front of a hole of a message that is being walked over. How many bytes from there on
-    /// are of no interest anyway.
-    fn last_bytes(&mut self, end: End, before: &Input<'_>, cx: &mut Cx<'_>) -> u64 {
-        let lane = self.lane(end);
-        if lane.owed > 0 {
-            return lane.owed;
-        }
-        let memory = &mut cx.shared.kafka;
-        let found = &mut lane.found;
-        match lane.walk.run(before.bytes(), lane.left, true, &mut |event| found.see(event, memory)) {
-            (used, Pause::Skip(n)) => used as u64 + n,
-            _ => 0,
-        }
-    }
-
-    /// The head of a message was lost: its length may be there.
-    fn lost_head(&mut self, end: End, before: &Input<'_>) -> Option<u64> {
-        if end == End::Server {
-            // Whose answer it was is not known.
-            self.queue.iter_mut().for_each(|call| call.unsure = true);
-        }
-        let Read::Is(length) = frame(before.bytes(), 4) else { return None };
-        self.lane(end).reading = Reading::Rest;
-        Some(length + 4)
-    }
-
-    /// A part of the current message that was wanted is lost.
-    fn cut(&mut self, end: End) {
-        let lane = self.lane(end);
-        lane.found.cut();
-        lane.reading = Reading::Rest;
-        if let Some(call) = &mut lane.call {
-            match end {
-                End::Client => call.exchange.completeness.request_lost = true,
-                End::Server => call.exchange.completeness.response_lost = true,
-            }
-        }
-    }
-}
-
-/// A new exchange with what a request's head tells.
-fn begin(head: &Head<'_>, input: &Input<'_>, cx: &mut Cx<'_>) -> Box<Exchange> {
-    let mut exchange = cx.begin(input, 0);
-    let (name, kind, operation) = match head.key {
-        api::PRODUCE => ("send", Kind::Producer, Some("send")),
-        api::FETCH => ("poll", Kind::Consumer, Some("receive")),
-        api::OFFSET_COMMIT | api::TXN_OFFSET_COMMIT => ("commit", Kind::Client, Some("settle")),
-        _ => (head.api.name, Kind::Client, None),
-    };
-    exchange.kind = role_kind(cx, kind);
-    let attrs = &mut exchange.attrs;
-    attrs.set_static(s::MESSAGING_SYSTEM, "kafka");
-    attrs.set_static(s::MESSAGING_OPERATION_NAME, name);
-    if let Some(operation) = operation {
-        attrs.set_static(s::MESSAGING_OPERATION_TYPE, operation);
-    }
-    attrs.set_static(s::REMORA_KAFKA_API_NAME, head.api.name);
-    attrs.set_int(s::REMORA_KAFKA_API_VERSION, i64::from(head.version));
-    if !head.client_id.is_empty() {
-        attrs.set_bytes(s::MESSAGING_CLIENT_ID, head.client_id);
-    }
-    exchange
-}
-
-/// Whose request it is.
-fn client(exchange: &Exchange, cx: &Cx<'_>) -> u64 {
-    memory::client(cx.conn, exchange.attrs.str(s::MESSAGING_CLIENT_ID).unwrap_or_default().as_bytes())
 }
 
 /// A broker serves, whatever its client does.
 fn role_kind(cx: &Cx<'_>, client: Kind) -> Kind {
     if cx.observes(End::Client) { client } else { Kind::Server }
-}
-
-/// What came is what a poll was about, not what was asked for.
-fn fetched(exchange: &mut Exchange, found: &Found) {
-    if found.bytes > 0 {
-        exchange.attrs.remove(s::MESSAGING_DESTINATION_NAME);
-        exchange.attrs.remove(s::MESSAGING_DESTINATION_PARTITION_ID);
-        exchange.attrs.remove(s::REMORA_KAFKA_TOPIC_ID);
-        found.describe(exchange);
-        found.begin_offset(exchange);
-    }
-    found.count(exchange);
-    if let Some(response) = &mut exchange.response {
-        response.body_bytes = (!exchange.completeness.response_lost).then_some(found.bytes);
-    }
 }
 
 /// Ends a call whose answer was not seen. Whether such a poll brought anything is not known, and most bring nothing.

@@ -1,6 +1,7 @@
 use super::*;
 use crate::flow::{Flow, Limits};
-use crate::model::{Key, Role};
+use crate::model::semconv as s;
+use crate::model::{Exchange, Key, Role, TraceContext};
 use crate::pcap::replay;
 use crate::proto::Options;
 use crate::testkit::{Outcome, Talk};

@@ -1,5 +1,5 @@
 use super::*;
-use crate::flow::{Flow, Limits};
+use crate::flow::{Flow, Limits, Loss};
 use crate::model::{Key, Role};
 use crate::pcap::replay;
 use crate::proto::Options;

@@ -32,6 +32,7 @@ mod grpc;
 mod http;
 mod http1;
 mod http2;
+mod inflate;
 mod input;
 mod kafka;
 mod keys;

@@ -1,10 +1,6 @@
 //! The first bytes of a compressed message (OP_COMPRESSED), however much of it was captured: bounded in time and memory.
 
-use flate2::{Decompress, FlushDecompress};
-use zstd::stream::raw::{DParameter, Decoder, InBuffer, Operation, OutBuffer};
-
-/// Most bytes of window that a zstd frame may ask for, as a power of two.
-const MAX_WINDOW_LOG: u32 = 22;
+use crate::proto::inflate;
 
 /// Compressor ids of OP_COMPRESSED.
 const NOOP: u8 = 0;
@@ -25,29 +21,8 @@ pub(super) fn start(id: u8, data: &[u8], limit: usize, out: &mut Vec<u8>) -> Opt
     match id {
         NOOP => out.extend_from_slice(&data[..data.len().min(limit)]),
         SNAPPY => snappy(data, limit, out),
-        ZLIB => {
-            out.resize(limit, 0);
-            let mut stream = Decompress::new(true);
-            let result = stream.decompress(data, out, FlushDecompress::None);
-            let written = usize::try_from(stream.total_out()).unwrap_or(0);
-            out.truncate(written);
-            result.ok()?;
-        }
-        ZSTD => {
-            out.resize(limit, 0);
-            let mut decoder = Decoder::new().ok()?;
-            decoder.set_parameter(DParameter::WindowLogMax(MAX_WINDOW_LOG)).ok()?;
-            let mut input = InBuffer::around(data);
-            let mut output = OutBuffer::around(out.as_mut_slice());
-            while input.pos() < data.len() && output.pos() < limit {
-                let before = (input.pos(), output.pos());
-                if decoder.run(&mut input, &mut output).is_err() || before == (input.pos(), output.pos()) {
-                    break;
-                }
-            }
-            let written = output.pos();
-            out.truncate(written);
-        }
+        ZLIB => inflate::zlib(data, limit, out).unwrap_or_default(),
+        ZSTD => inflate::zstd(data, limit, out).unwrap_or_default(),
         _ => return None,
     }
     (!out.is_empty()).then_some(())

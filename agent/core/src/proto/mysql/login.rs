@@ -43,9 +43,7 @@ impl MySql {
         if payload.first() == Some(&0) {
             self.phase = Phase::Commands;
             self.heed(packet::ok(payload).map(|(_, status)| status));
-            if self.capabilities & (packet::COMPRESS | packet::ZSTD) != 0 {
-                self.stop = Some(Stop::Opaque);
-            }
+            self.is_compressed = self.capabilities & (packet::COMPRESS | packet::ZSTD) != 0;
         }
     }
 }

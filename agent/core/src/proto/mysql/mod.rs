@@ -1,11 +1,12 @@
 //! MySQL and MariaDB: text and binary protocol, prepared statements, results of any number and size.
 //!
 //! What ends columns and rows is told by its length (`EOF` has 5 bytes, the `OK` that deprecates it at least 7), so a
-//! connection whose login was not seen is read as well. A connection that turns to TLS or compression is left alone.
+//! connection whose login was not seen is read as well. A connection that turns to TLS is left alone.
 //! Texts of prepared statements are kept by the number that the server gives them.
 
 mod answers;
 mod commands;
+mod compressed;
 mod login;
 mod losses;
 mod packet;
@@ -17,6 +18,7 @@ use super::sql::{Backslash, Dialect, Rules, Statement, Statements};
 use super::{Cx, Descriptor, End, Evidence, Input, Mark, Parser, Sample, Step, Stop};
 use crate::flow::{Amount, Capture};
 use crate::model::{Close, Family, Mono, Transport};
+use compressed::Compressed;
 use packet::{Certainty, FULL, HEAD, Head};
 
 /// MySQL, MariaDB, and what speaks their protocol.
@@ -27,7 +29,7 @@ pub(super) static DESCRIPTOR: Descriptor = Descriptor {
     ports: &[3306, 4000, 6033],
     capture: Capture { client: Amount::Burst(16 * 1024), server: Amount::Burst(4 * 1024) },
     detect,
-    parser: |midway| Box::new(MySql::new(midway)),
+    parser: |midway| Box::new(Connection { plain: MySql::new(midway), compressed: None }),
 };
 
 /// Bytes of one command that are waited for; what is longer is skipped.
@@ -170,6 +172,14 @@ struct MySql {
     rules: Rules,
     stop: Option<Stop>,
     confirmed: bool,
+    /// Whether packets are compressed from the end of the login on.
+    is_compressed: bool,
+}
+
+/// A connection, whose packets may be in compressed ones.
+struct Connection {
+    plain: MySql,
+    compressed: Option<Box<Compressed>>,
 }
 
 impl MySql {
@@ -194,6 +204,7 @@ impl MySql {
             rules: Rules { dialect: Dialect::MySql, backslash: Backslash::Unknown },
             stop: None,
             confirmed: false,
+            is_compressed: false,
         }
     }
 
@@ -273,5 +284,45 @@ impl Parser for MySql {
 
     fn expire(&mut self, before: Mono, cx: &mut Cx<'_>) {
         self.calls.expire(before, cx, patience);
+    }
+}
+
+impl Parser for Connection {
+    fn parse(&mut self, from: End, input: &Input<'_>, cx: &mut Cx<'_>) -> Step {
+        let Self { plain, compressed } = self;
+        if let Some(compressed) = compressed {
+            return compressed.parse(from, input, plain, cx);
+        }
+        let step = plain.parse(from, input, cx);
+        if plain.is_compressed {
+            *compressed = Some(Box::default());
+            cx.want(compressed::CAPTURE);
+        }
+        step
+    }
+
+    fn skipped(&mut self, from: End, mark: &Mark, cx: &mut Cx<'_>) {
+        if self.compressed.is_none() {
+            self.plain.skipped(from, mark, cx);
+        }
+    }
+
+    fn lost(&mut self, from: End, before: &Input<'_>, bytes: u64, mark: &Mark, cx: &mut Cx<'_>) {
+        match &mut self.compressed {
+            Some(compressed) => compressed.lost(from, before, bytes, mark, &mut self.plain, cx),
+            None => self.plain.lost(from, before, bytes, mark, cx),
+        }
+    }
+
+    fn fin(&mut self, from: End, at: Mono, cx: &mut Cx<'_>) {
+        self.plain.fin(from, at, cx);
+    }
+
+    fn closed(&mut self, how: Close, at: Mono, cx: &mut Cx<'_>) {
+        self.plain.closed(how, at, cx);
+    }
+
+    fn expire(&mut self, before: Mono, cx: &mut Cx<'_>) {
+        self.plain.expire(before, cx);
     }
 }

@@ -44,7 +44,7 @@ fuzz_target!(|data: &[u8]| {
             task: None,
         };
         match flags >> 4 {
-            15 => flow.fin(id, segment.direction, segment.time, &mut outcome),
+            15 => drop(flow.fin(id, segment.direction, segment.time, &mut outcome)),
             14 => flow.tick(segment.time, &mut outcome),
             _ => flow.segment(id, &segment, &mut outcome),
         }

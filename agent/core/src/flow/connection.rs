@@ -2,9 +2,9 @@
 
 use super::classify::{Opening, Verdict, classify};
 use super::stream::{Piece, Stream};
-use super::{Amount, Capture, Direction, Loss, Pool, Segment, Sink};
+use super::{Amount, Capture, Direction, Loss, Pool, Probation, Segment, Sink};
 use crate::model::{Close, ConnInfo, Exchange, Mono, Role, Transport};
-use crate::proto::{Cx, Descriptor, End, Input, Mark, Options, Parser, Shared, Step, Stop};
+use crate::proto::{Cx, Descriptor, End, Input, Mark, Options, Pairing, Parser, Shared, Step, Stop};
 
 /// Bytes of one direction that may wait for a parser: a message head of 64 KiB and the segment that completes it.
 pub(super) const BUFFER_LIMIT: usize = 80 * 1024;
@@ -12,8 +12,12 @@ pub(super) const BUFFER_LIMIT: usize = 80 * 1024;
 const SAMPLE_SEGMENTS: u32 = 8;
 /// Bytes of both directions together that are enough to classify, however many segments they came in.
 const SAMPLE_BYTES: usize = 2 * 1024;
-/// Places at which a connection that was joined midway is judged anew before it is left alone.
-const SAMPLE_PLACES: u32 = 32;
+/// Turns (an end says something after the other did) from which on a connection that was joined midway and fits nothing
+/// is left alone. What one end says without a word of the other is one message for most protocols, however long it is:
+/// it is no reason to give up.
+const SAMPLE_TURNS: u32 = 64;
+/// Segments after which it is left alone in any case.
+const SAMPLE_MOST: u32 = 4096;
 
 /// What the connection's parser works with for one call.
 pub(super) struct Tools<'a> {
@@ -26,12 +30,7 @@ pub(super) struct Tools<'a> {
 
 enum State {
     /// Bytes wait in both buffers.
-    Unclassified {
-        segments: u32,
-        egress_first: bool,
-        /// Places of a connection joined midway that fitted nothing.
-        places: u32,
-    },
+    Unclassified(Sampling),
     Parsing {
         descriptor: &'static Descriptor,
         parser: Box<dyn Parser>,
@@ -39,9 +38,32 @@ enum State {
     Opaque,
 }
 
-impl State {
-    fn unclassified(places: u32, first: Direction) -> Self {
-        State::Unclassified { segments: 0, egress_first: first == Direction::Egress, places }
+/// What is known of a connection whose protocol is not.
+#[derive(Clone, Copy)]
+struct Sampling {
+    /// Segments in the buffers.
+    segments: u32,
+    egress_first: bool,
+    /// Segments seen, those included that are in the buffers no more.
+    seen: u32,
+    turns: u32,
+    latest: Option<Direction>,
+}
+
+impl Sampling {
+    fn new(first: Direction) -> Self {
+        Self { segments: 0, egress_first: first == Direction::Egress, seen: 0, turns: 0, latest: None }
+    }
+
+    fn count(&mut self, direction: Direction) {
+        self.segments += 1;
+        self.seen += 1;
+        self.turns += u32::from(self.latest.replace(direction) != Some(direction));
+    }
+
+    /// Whether what fits nothing here may fit where another message begins.
+    fn may_go_on(&self) -> bool {
+        self.turns < SAMPLE_TURNS && self.seen < SAMPLE_MOST
     }
 }
 
@@ -70,6 +92,7 @@ pub(super) struct Connection {
     amounts: Option<(Amount, Amount)>,
     /// What a parser left for the one after it.
     handed_over: Option<Box<Exchange>>,
+    probation: Probation,
 }
 
 fn index(direction: Direction) -> usize {
@@ -94,10 +117,11 @@ impl Connection {
             info,
             streams: Default::default(),
             lanes: Default::default(),
-            state: State::unclassified(0, Direction::Egress),
+            state: State::Unclassified(Sampling::new(Direction::Egress)),
             refused: 0,
             amounts: None,
             handed_over: None,
+            probation: Probation::default(),
         }
     }
 
@@ -173,23 +197,38 @@ impl Connection {
     }
 
     pub(super) fn closed(&mut self, how: Close, at: Mono, tools: &mut Tools<'_>) {
-        if matches!(self.state, State::Unclassified { .. }) {
+        if matches!(self.state, State::Unclassified(_)) {
             self.decide(true, tools);
         }
         self.with_parser(tools, |parser, _, cx| parser.closed(how, at, cx));
+        self.release(tools);
         self.finish_handed_over(tools);
         self.state = State::Opaque;
     }
 
-    pub(super) fn expire(&mut self, before: Mono, tools: &mut Tools<'_>) {
+    /// Finishes what waits for an answer since `before`. A connection on which nothing was said since `quiet` has no
+    /// answers on their way.
+    pub(super) fn expire(&mut self, before: Mono, quiet: Mono, tools: &mut Tools<'_>) {
         self.with_parser(tools, |parser, _, cx| parser.expire(before, cx));
+        if self.last_seen < quiet {
+            self.release(tools);
+        }
+    }
+
+    /// Tells what was held back until it was certain.
+    fn release(&mut self, tools: &mut Tools<'_>) {
+        for exchange in self.probation.end() {
+            if let Some(exchange) = tools.sink.exchange(&self.info, exchange) {
+                tools.pool.put(exchange);
+            }
+        }
     }
 
     fn piece(&mut self, direction: Direction, piece: Piece<'_>, tools: &mut Tools<'_>) {
         match (&self.state, piece) {
             (State::Opaque, _) => {}
-            (State::Unclassified { .. }, Piece::Bytes(at, bytes, mark)) => self.sampled(direction, at, bytes, mark, tools),
-            (State::Unclassified { .. }, Piece::Hole(_, mark)) => {
+            (State::Unclassified(_), Piece::Bytes(at, bytes, mark)) => self.sampled(direction, at, bytes, mark, tools),
+            (State::Unclassified(_), Piece::Hole(_, mark)) => {
                 // What was in the hole is unknown: a sample must not span it.
                 let lane = &mut self.lanes[index(direction)];
                 lane.clear_to(mark.offset);
@@ -208,17 +247,18 @@ impl Connection {
             lane.offset = at;
         }
         lane.append(bytes, mark);
-        if let State::Unclassified { segments, egress_first, .. } = &mut self.state {
-            *segments += 1;
+        if let State::Unclassified(sampling) = &mut self.state {
+            sampling.count(direction);
             if none {
-                *egress_first = direction == Direction::Egress;
+                sampling.egress_first = direction == Direction::Egress;
             }
         }
         self.decide(false, tools);
     }
 
     fn decide(&mut self, over: bool, tools: &mut Tools<'_>) {
-        let State::Unclassified { segments, egress_first, places } = self.state else { return };
+        let State::Unclassified(sampling) = self.state else { return };
+        let Sampling { segments, egress_first, .. } = sampling;
         let [egress, ingress] = &self.lanes;
         let is_full = egress.bytes.len() >= BUFFER_LIMIT || ingress.bytes.len() >= BUFFER_LIMIT;
         let is_enough = segments >= SAMPLE_SEGMENTS && egress.bytes.len() + ingress.bytes.len() >= SAMPLE_BYTES;
@@ -243,22 +283,23 @@ impl Connection {
                 self.start(descriptor, midway, egress_first, tools);
             }
             // In the middle of a message nothing fits; the start of another one may.
-            Verdict::Nothing if opening.midway && !over && places < SAMPLE_PLACES => self.elsewhere(places + 1),
+            Verdict::Nothing if opening.midway && !over && sampling.may_go_on() => self.elsewhere(sampling),
             Verdict::Nothing => self.opaque(tools),
             Verdict::Wait => {}
         }
     }
 
     /// Judges by what comes from here on.
-    fn elsewhere(&mut self, places: u32) {
+    fn elsewhere(&mut self, sampling: Sampling) {
         for lane in &mut self.lanes {
             lane.clear_to(lane.offset + lane.bytes.len() as u64);
         }
-        self.state = State::unclassified(places, Direction::Egress);
+        self.state = State::Unclassified(Sampling { segments: 0, egress_first: true, ..sampling });
     }
 
     fn start(&mut self, descriptor: &'static Descriptor, midway: bool, egress_first: bool, tools: &mut Tools<'_>) {
         self.state = State::Parsing { descriptor, parser: (descriptor.parser)(midway) };
+        self.probation = Probation::new(midway && descriptor.pairing == Pairing::Order);
         tools.sink.classified(&self.info, Some(descriptor.name));
         self.want(descriptor.capture, tools);
         let order = if egress_first { [Direction::Egress, Direction::Ingress] } else { [Direction::Ingress, Direction::Egress] };
@@ -277,6 +318,7 @@ impl Connection {
     }
 
     fn opaque(&mut self, tools: &mut Tools<'_>) {
+        self.release(tools);
         self.finish_handed_over(tools);
         self.state = State::Opaque;
         self.lanes = Default::default();
@@ -388,7 +430,8 @@ impl Connection {
                     self.refused |= 1 << at;
                 }
                 self.with_parser(tools, |parser, _, cx| parser.closed(Close::Unobserved, cx.conn.opened, cx));
-                self.state = State::unclassified(0, direction);
+                self.release(tools);
+                self.state = State::Unclassified(Sampling::new(direction));
                 // Another protocol is judged by the bytes that come from here on.
                 let lane = &mut self.lanes[index(direction)];
                 let offset = lane.offset;
@@ -401,6 +444,7 @@ impl Connection {
                     self.opaque(tools);
                     return None;
                 };
+                self.release(tools);
                 self.state = State::Parsing { descriptor: next, parser: (next.parser)(false) };
                 tools.sink.classified(&self.info, Some(next.name));
                 self.want(next.capture, tools);
@@ -489,6 +533,7 @@ impl Connection {
             shared: tools.shared,
             sink: tools.sink,
             capture: None,
+            probation: &mut self.probation,
             handed_over: &mut self.handed_over,
         };
         let result = work(parser.as_mut(), descriptor, &mut cx);

@@ -6,6 +6,7 @@
 mod classify;
 mod connection;
 mod pool;
+mod probation;
 mod segment;
 mod sink;
 mod stream;
@@ -14,6 +15,8 @@ mod table;
 mod tests;
 
 pub use pool::Pool;
+pub(crate) use probation::Probation;
 pub use segment::{Amount, Capture, Direction, Order, Segment};
 pub use sink::{Loss, Sink};
+pub(crate) use table::QUIET;
 pub use table::{Flow, Limits};

@@ -18,6 +18,9 @@ pub struct Limits {
     pub datagram_idle: Duration,
 }
 
+/// How long both ends of a connection have to be silent until nothing is taken to be on its way.
+pub(crate) const QUIET: Duration = Duration::from_secs(10);
+
 impl Default for Limits {
     fn default() -> Self {
         Self { connections: 200_000, answer: Duration::from_secs(300), datagram_idle: Duration::from_secs(30) }
@@ -132,12 +135,12 @@ impl Flow {
     /// Finishes requests that have waited too long and forgets idle datagram sockets. Cheap enough for once a second.
     pub fn tick(&mut self, now: Mono, sink: &mut dyn Sink) {
         let before = |span: Duration| Mono(now.0.saturating_sub(u64::try_from(span.as_nanos()).unwrap_or(u64::MAX)));
-        let (unanswered, idle) = (before(self.limits.answer), before(self.limits.datagram_idle));
+        let (unanswered, idle, quiet) = (before(self.limits.answer), before(self.limits.datagram_idle), before(QUIET));
         let mut tools = Tools { table: self.table, options: &self.options, pool: &mut self.pool, shared: &mut self.shared, sink };
         self.connections.retain(|_, connection| {
             let is_udp = connection.info.transport == Transport::Udp;
             // An answer that does not come before the socket is forgotten never comes.
-            connection.expire(if is_udp { unanswered.max(idle) } else { unanswered }, &mut tools);
+            connection.expire(if is_udp { unanswered.max(idle) } else { unanswered }, quiet, &mut tools);
             let over = is_udp && (connection.last_seen < idle || connection.is_opaque());
             if over {
                 connection.closed(Close::Unobserved, connection.last_seen, &mut tools);

@@ -3,7 +3,7 @@
 use super::{Amount, Capture, Limits, Loss};
 use crate::model::{Close, Family, Key, Mono, Transport};
 use crate::proto::End::{Client, Server};
-use crate::proto::{Cx, Descriptor, End, Evidence, Input, Mark, Parser, Sample, Step, Stop};
+use crate::proto::{Cx, Descriptor, End, Evidence, Input, Mark, Pairing, Parser, Sample, Step, Stop};
 use crate::testkit::{Outcome, Talk};
 use std::time::Duration;
 
@@ -14,6 +14,7 @@ static TABLE: &[&Descriptor] = &[&TOY, &NUM, &UDP];
 static TOY: Descriptor = Descriptor {
     name: "toy",
     family: Family::Db,
+    pairing: Pairing::Number,
     transport: Transport::Tcp,
     ports: &[7],
     capture: CAPTURE,
@@ -23,6 +24,7 @@ static TOY: Descriptor = Descriptor {
 static NUM: Descriptor = Descriptor {
     name: "num",
     family: Family::Db,
+    pairing: Pairing::Number,
     transport: Transport::Tcp,
     ports: &[],
     capture: Capture::ALL,
@@ -32,6 +34,7 @@ static NUM: Descriptor = Descriptor {
 static UDP: Descriptor = Descriptor {
     name: "udp",
     family: Family::Dns,
+    pairing: Pairing::Number,
     transport: Transport::Udp,
     ports: &[],
     capture: Capture::ALL,
@@ -190,4 +193,15 @@ fn datagrams_are_messages_of_their_own() {
     assert_eq!(texts(&talk.clone().run()), "udp:u1 udp:2 udp:(Unobserved)");
     let limits = Limits { datagram_idle: Duration::from_secs(1), ..Limits::default() };
     assert_eq!(texts(&talk.limits(limits).wait(Duration::from_secs(9)).tick().run()), "udp:u1 udp:2 udp:(expire) udp:(Unobserved)");
+}
+
+#[test]
+fn a_long_message_at_the_join_is_waited_out_however_many_segments_it_has() {
+    let midway = || toy().midway();
+    let long = (0..1000).fold(midway(), |talk, _| talk.server("?"));
+    assert_eq!(texts(&long.client("1\n").run()), "num:1 num:(Unobserved)");
+    let busy = (0..100).fold(midway(), |talk, _| talk.server("?").client("?"));
+    assert_eq!(texts(&busy.client("1\n").run()), "", "nothing fits however often the ends take turns");
+    let endless = (0..5000).fold(midway(), |talk, _| talk.server("?"));
+    assert_eq!(texts(&endless.client("1\n").run()), "");
 }

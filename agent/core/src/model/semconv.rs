@@ -98,6 +98,7 @@ keys! {
     REMORA_DNS_RESPONSE_CODE = "remora.dns.response_code";
     REMORA_DNS_TRUNCATED = "remora.dns.truncated";
     REMORA_DNS_TTL = "remora.dns.ttl";
+    REMORA_HTTP_STREAM = "remora.http.stream";
     REMORA_HTTP_UPGRADE = "remora.http.upgrade";
     REMORA_INCOMPLETE = "remora.incomplete";
     REMORA_KAFKA_API_NAME = "remora.kafka.api.name";

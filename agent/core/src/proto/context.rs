@@ -1,7 +1,7 @@
 //! What a parser may do to the world: begin, announce and finish exchanges, count, and ask for more bytes.
 
 use super::{Descriptor, End, Input, http1, kafka, sql};
-use crate::flow::{Capture, Direction, Loss, Pool, Sink};
+use crate::flow::{Capture, Direction, Loss, Pool, Probation, Sink};
 use crate::model::{ConnInfo, Exchange, Kind, Message, Mono, Role};
 
 /// Limits and choices that parsers obey.
@@ -43,6 +43,7 @@ pub struct Cx<'a> {
     pub(crate) shared: &'a mut Shared,
     pub(crate) sink: &'a mut dyn Sink,
     pub(crate) capture: Option<Capture>,
+    pub(crate) probation: &'a mut Probation,
     pub(crate) handed_over: &'a mut Option<Box<Exchange>>,
 }
 
@@ -87,6 +88,9 @@ impl Cx<'_> {
 
     /// Announces a request whose head has been read: trace context and parent are decided now. Once per exchange.
     pub fn request(&mut self, exchange: &mut Exchange) {
+        for proven in self.probation.request() {
+            self.tell(proven);
+        }
         self.sink.request(self.conn, exchange);
     }
 
@@ -99,13 +103,30 @@ impl Cx<'_> {
 
     /// Hands over a finished exchange. Once per exchange, and always after [`Self::request`].
     pub fn finish(&mut self, exchange: Box<Exchange>) {
+        if let Some(exchange) = self.probation.finish(exchange) {
+            self.tell(exchange);
+        } else if self.probation.is_hopeless() {
+            self.refute();
+        }
+    }
+
+    fn tell(&mut self, exchange: Box<Exchange>) {
         if let Some(exchange) = self.sink.exchange(self.conn, exchange) {
+            self.pool.put(exchange);
+        }
+    }
+
+    /// What was held back was paired wrongly: nothing is known of these requests but that there were some.
+    fn refute(&mut self) {
+        for exchange in self.probation.orphan() {
+            self.sink.void(self.conn, &exchange);
             self.pool.put(exchange);
         }
     }
 
     /// Takes back an exchange that turned out to be none (never announced, or announced and void): see [`Sink::void`].
     pub fn void(&mut self, exchange: Box<Exchange>) {
+        self.probation.void();
         self.sink.void(self.conn, &exchange);
         self.pool.put(exchange);
     }
@@ -113,6 +134,9 @@ impl Cx<'_> {
     /// Counts something that was dropped, cut or not understood.
     pub fn count(&mut self, loss: Loss, n: u64) {
         self.sink.loss(Some(self.descriptor.name), loss, n);
+        if loss == Loss::Orphan {
+            self.refute();
+        }
     }
 
     /// Asks the kernel for another amount of each direction from now on.

@@ -258,6 +258,18 @@ pub(crate) fn status(exchange: &mut Exchange, code: u16, cx: &Cx<'_>) {
     }
 }
 
+/// Marks a response that is a stream of events (HTML Standard §9.2, "Server-sent events"): it lasts as long as somebody
+/// listens, so its duration says nothing of how fast it was answered.
+pub(crate) fn stream(exchange: &mut Exchange, content_type: Option<&[u8]>) {
+    const EVENTS: &[u8] = b"text/event-stream";
+    let is_events = content_type.and_then(|value| value.split_at_checked(EVENTS.len())).is_some_and(|(media, parameters)| {
+        media.eq_ignore_ascii_case(EVENTS) && parameters.first().is_none_or(|byte| matches!(byte, b';' | b' ' | b'\t'))
+    });
+    if is_events {
+        exchange.attrs.set_static(s::REMORA_HTTP_STREAM, "event-stream");
+    }
+}
+
 /// `error.type` of a call that has no whole answer when its connection ends, if that is an error.
 pub(crate) fn close_error(how: Close, first_fin: Option<End>, cx: &Cx<'_>) -> Option<&'static str> {
     match how {

@@ -39,6 +39,8 @@ mod keys;
 #[cfg(test)]
 mod keyvalue_captures;
 mod memcached;
+#[cfg(test)]
+mod midway;
 mod mongodb;
 mod mysql;
 mod ordered;
@@ -121,6 +123,15 @@ pub enum Evidence {
     Strong,
 }
 
+/// What tells to which request an answer belongs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pairing {
+    /// Their order alone: what is seen first after a connection was joined is held back until it is certain.
+    Order,
+    /// Numbers in both; or there are no answers.
+    Number,
+}
+
 /// What a protocol is to the rest: a name, a test and a maker of parsers.
 #[derive(Debug)]
 pub struct Descriptor {
@@ -128,6 +139,8 @@ pub struct Descriptor {
     pub name: &'static str,
     /// Kind of its exchanges (a parser may set another on a single exchange, as HTTP/2 does for gRPC).
     pub family: Family,
+    /// How answers are told apart.
+    pub pairing: Pairing,
     /// Transport that carries it.
     pub transport: Transport,
     /// Well-known server ports: they turn weak evidence into a decision and decide nothing else.

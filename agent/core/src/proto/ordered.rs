@@ -8,14 +8,11 @@
 
 use super::http::close_error;
 use super::{Cx, End, Input, Mark};
-use crate::flow::Loss;
+use crate::flow::{Loss, QUIET};
 use crate::model::semconv as s;
 use crate::model::{CallKey, Close, Exchange, Message, Mono};
 use std::collections::VecDeque;
-use std::time::Duration;
 
-/// How long both ends have to be silent until nothing is taken to be on its way.
-const QUIET: Duration = Duration::from_secs(10);
 /// Pipelines are long where requests are small: so many times [`super::Options::in_flight_limit`] are tracked.
 const PIPELINE: usize = 16;
 /// Most calls remembered on one connection, tracked or not.

@@ -3,7 +3,7 @@
 //! Nothing in it is a request. Payload is never looked at. After a loss, counting goes on at a segment that is exactly
 //! one or more frames of its sender; what was missed stays missed.
 
-use super::{Cx, Descriptor, End, Evidence, Input, Mark, Parser, Sample, Step};
+use super::{Cx, Descriptor, End, Evidence, Input, Mark, Pairing, Parser, Sample, Step};
 use crate::flow::{Amount, Capture, Loss};
 use crate::model::{Close, Family, Mono, Transport};
 
@@ -14,6 +14,7 @@ pub const NAME: &str = "websocket";
 pub(super) static DESCRIPTOR: Descriptor = Descriptor {
     name: NAME,
     family: Family::Http,
+    pairing: Pairing::Number,
     transport: Transport::Tcp,
     ports: &[],
     capture: Capture { client: Amount::Segment(4096), server: Amount::Segment(4096) },

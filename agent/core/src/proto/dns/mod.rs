@@ -11,7 +11,7 @@ mod tests;
 pub use names::NameCache;
 
 use super::http::close_error;
-use super::{Cx, Descriptor, End, Evidence, Input, Mark, Parser, Sample, Step, Stop};
+use super::{Cx, Descriptor, End, Evidence, Input, Mark, Pairing, Parser, Sample, Step, Stop};
 use crate::flow::{Amount, Capture, Loss};
 use crate::model::semconv as s;
 use crate::model::{Close, Exchange, Family, Mono, Transport};
@@ -25,6 +25,7 @@ use std::time::Duration;
 pub(super) static UDP: Descriptor = Descriptor {
     name: "dns",
     family: Family::Dns,
+    pairing: Pairing::Number,
     transport: Transport::Udp,
     ports: &[53],
     capture: Capture { client: Amount::Segment(1024), server: Amount::Segment(4096) },
@@ -36,6 +37,7 @@ pub(super) static UDP: Descriptor = Descriptor {
 pub(super) static TCP: Descriptor = Descriptor {
     name: "dns/tcp",
     family: Family::Dns,
+    pairing: Pairing::Number,
     transport: Transport::Tcp,
     ports: &[53],
     capture: Capture { client: Amount::Segment(4096), server: Amount::Segment(64 * 1024) },

@@ -16,7 +16,7 @@ mod tests;
 mod web;
 
 use super::http;
-use super::{Cx, Descriptor, End, Evidence, Input, Mark, Parser, Sample, Step, Stop};
+use super::{Cx, Descriptor, End, Evidence, Input, Mark, Pairing, Parser, Sample, Step, Stop};
 use crate::flow::{Amount, Capture};
 use crate::model::semconv as s;
 use crate::model::{Close, Exchange, Family, Mono, Transport};
@@ -29,6 +29,7 @@ use std::collections::VecDeque;
 pub(super) static DESCRIPTOR: Descriptor = Descriptor {
     name: "http/1.1",
     family: Family::Http,
+    pairing: Pairing::Order,
     transport: Transport::Tcp,
     ports: &[80, 8000, 8080, 8888, 3000, 5000],
     capture: Capture { client: Amount::Burst(16 * 1024), server: Amount::Burst(2 * 1024) },

@@ -52,7 +52,10 @@ impl Http1 {
             cx.respond(exchange, input, 0);
             match exchange.family {
                 Family::Rpc => web::head(exchange, code, fields, cx.role()),
-                _ => http::status(exchange, code, cx),
+                _ => {
+                    http::status(exchange, code, cx);
+                    http::stream(exchange, fields.content_type);
+                }
             }
             if let (101, Some(protocol)) = (code, fields.upgrade) {
                 exchange.attrs.set_bytes(s::REMORA_HTTP_UPGRADE, &protocol[..protocol.len().min(64)]);

@@ -55,6 +55,39 @@ fn a_server_has_the_attributes_of_the_conventions() {
 }
 
 #[test]
+fn a_stream_of_events_is_one_request_until_it_ends() {
+    const KEYS: &[Key] = &[s::HTTP_RESPONSE_STATUS_CODE, s::REMORA_HTTP_STREAM];
+    let head = "HTTP/1.1 200 OK\r\nContent-Type: Text/Event-Stream; charset=utf-8\r\n";
+    // Events that look like messages of HTTP.
+    let event = "data: GET / HTTP/1.1\n\nHTTP/1.1 500 no\r\n\r\n";
+    let chunk = format!("{:x}\r\n{event}\r\n", event.len());
+    let lasts = |outcome: &Outcome| {
+        let response = outcome.exchanges[0].response.expect("it was answered");
+        (response.first.0 / 1_000_000, response.last.0 / 1_000_000, response.body_bytes)
+    };
+    let chunked =
+        Talk::new().client(GET).server(format!("{head}Transfer-Encoding: chunked\r\n\r\n")).server(&chunk).wait(Duration::from_secs(9));
+    let chunked = chunked.server(&chunk).server("0\r\n\r\n").client(GET).server(OK);
+    for split in [usize::MAX, 7, 1] {
+        let outcome = chunked.clone().split(split).run();
+        assert_eq!(outcome.brief(KEYS), ["GET 200 event-stream", "GET 200 -"], "{split}");
+        assert_eq!((lasts(&outcome), outcome.losses.len()), ((1, 9004, Some(2 * event.len() as u64)), 0), "{split}");
+    }
+    // The end of the connection ends it, whoever brings that about: it is no error, and it is the response's end.
+    for first in [Client, Server] {
+        let talk = Talk::new().client(GET).server(format!("{head}\r\n")).server(event).wait(Duration::from_secs(5)).server(event);
+        let outcome = talk.fin(first).fin(first.other()).close(Close::Fin).run();
+        assert_eq!(outcome.brief(KEYS), ["GET 200 event-stream"], "{first:?}");
+        assert!(lasts(&outcome).1 >= 5003 && outcome.losses.is_empty());
+    }
+    // Most of a long stream is not captured.
+    let talk = Talk::new().client(GET).server(format!("{head}Transfer-Encoding: chunked\r\n\r\n")).server(&chunk).hole(Server, 90_000);
+    let outcome = talk.server("2\r\n\n\n\r\n0\r\n\r\n").client(GET).server(OK).run();
+    assert_eq!(outcome.brief(KEYS)[1], "GET 200 -");
+    assert!(outcome.exchanges.len() == 2 && outcome.brief(KEYS)[0].starts_with("GET 200 event-stream"));
+}
+
+#[test]
 fn secrets_do_not_leave_the_parser() {
     let request = "GET http://u:p@h/x?token=abc&q=1 HTTP/1.1\r\nHost: h\r\n\r\n";
     let client = Talk::new().client(request).server(OK).run();

@@ -226,7 +226,10 @@ impl Call {
         }
         match (self.format, status) {
             (Some(_), _) => self.web = format.and_then(WebBody::of).map(Box::new),
-            (None, Some(status)) => http::status(&mut self.exchange, status, cx),
+            (None, Some(status)) => {
+                http::status(&mut self.exchange, status, cx);
+                http::stream(&mut self.exchange, head.get(Name::ContentType));
+            }
             (None, None) => {}
         }
     }

@@ -13,7 +13,7 @@ mod huffman;
 mod tests;
 
 use super::http;
-use super::{Cx, Descriptor, End, Evidence, Input, Mark, Parser, Sample, Step, Stop};
+use super::{Cx, Descriptor, End, Evidence, Input, Mark, Pairing, Parser, Sample, Step, Stop};
 use crate::flow::{Amount, Capture, Loss};
 use crate::model::{Close, Family, Mono, Transport};
 use call::{Call, Over, Start};
@@ -25,6 +25,7 @@ use hpack::Decoder;
 pub(super) static DESCRIPTOR: Descriptor = Descriptor {
     name: "http/2",
     family: Family::Http,
+    pairing: Pairing::Number,
     transport: Transport::Tcp,
     ports: &[80, 8080, 50051],
     // All of each segment: one header block that is missed leaves values unknown for the rest of the connection.

@@ -19,7 +19,7 @@ mod tests;
 pub(crate) use memory::Memory;
 
 use super::http::close_error;
-use super::{Cx, Descriptor, End, Evidence, Input, Mark, Parser, Sample, Step};
+use super::{Cx, Descriptor, End, Evidence, Input, Mark, Pairing, Parser, Sample, Step};
 use crate::flow::{Amount, Capture};
 use crate::model::semconv as s;
 use crate::model::{Close, Exchange, Family, Kind, Mono, Transport};
@@ -32,6 +32,7 @@ use std::collections::VecDeque;
 pub(super) static DESCRIPTOR: Descriptor = Descriptor {
     name: "kafka",
     family: Family::Messaging,
+    pairing: Pairing::Number,
     transport: Transport::Tcp,
     ports: &[9092, 9093, 9094, 19092, 29092],
     capture: Capture { client: Amount::Segment(8 * 1024), server: Amount::Segment(4 * 1024) },

@@ -10,7 +10,7 @@ mod text;
 
 use super::keys::{set_error, set_query_text, write_pattern, write_raw};
 use super::ordered::{Calls, Found, Patience, end_of_hole, is_within};
-use super::{Cx, Descriptor, End, Evidence, Input, Mark, Parser, Sample, Step, Stop};
+use super::{Cx, Descriptor, End, Evidence, Input, Mark, Pairing, Parser, Sample, Step, Stop};
 use crate::flow::{Amount, Capture, Loss};
 use crate::model::semconv as s;
 use crate::model::{Close, Exchange, Family, Mono, Transport};
@@ -22,6 +22,7 @@ use text::{Answer, Parsed, Quiet, Reply};
 pub(super) static DESCRIPTOR: Descriptor = Descriptor {
     name: "memcached",
     family: Family::Db,
+    pairing: Pairing::Order,
     transport: Transport::Tcp,
     ports: &[11211, 11212],
     capture: Capture { client: Amount::Burst(32 * 1024), server: Amount::Burst(32 * 1024) },

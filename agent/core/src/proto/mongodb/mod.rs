@@ -12,7 +12,7 @@ mod tests;
 
 use super::http::close_error;
 use super::ordered::is_within;
-use super::{Cx, Descriptor, End, Evidence, Input, Mark, Parser, Sample, Step, Stop};
+use super::{Cx, Descriptor, End, Evidence, Input, Mark, Pairing, Parser, Sample, Step, Stop};
 use crate::flow::{Amount, Capture, Loss};
 use crate::model::semconv as s;
 use crate::model::{CallKey, Close, Exchange, Family, Mono, Transport};
@@ -23,6 +23,7 @@ use std::collections::VecDeque;
 pub(super) static DESCRIPTOR: Descriptor = Descriptor {
     name: "mongodb",
     family: Family::Db,
+    pairing: Pairing::Number,
     transport: Transport::Tcp,
     ports: &[27017, 27018, 27019],
     capture: Capture { client: Amount::Burst(64 * 1024), server: Amount::Burst(32 * 1024) },

@@ -15,7 +15,7 @@ mod tests;
 
 use super::ordered::{Calls, Patience, end_of_hole, is_within};
 use super::sql::{Backslash, Dialect, Rules, Statement, Statements};
-use super::{Cx, Descriptor, End, Evidence, Input, Mark, Parser, Sample, Step, Stop};
+use super::{Cx, Descriptor, End, Evidence, Input, Mark, Pairing, Parser, Sample, Step, Stop};
 use crate::flow::{Amount, Capture};
 use crate::model::{Close, Family, Mono, Transport};
 use compressed::Compressed;
@@ -25,6 +25,7 @@ use packet::{Certainty, FULL, HEAD, Head};
 pub(super) static DESCRIPTOR: Descriptor = Descriptor {
     name: "mysql",
     family: Family::Db,
+    pairing: Pairing::Order,
     transport: Transport::Tcp,
     ports: &[3306, 4000, 6033],
     capture: Capture { client: Amount::Burst(16 * 1024), server: Amount::Burst(4 * 1024) },

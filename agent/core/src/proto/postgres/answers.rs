@@ -108,6 +108,10 @@ impl Postgres {
     fn command_complete(&mut self, body: &[u8], end: Mono, cx: &mut Cx<'_>) {
         self.confirmed = true;
         let Some(call) = self.calls.front_mut() else { return };
+        if call.kind == Kind::Sync {
+            // More statements were completed than were asked for as far as seen.
+            return cx.count(Loss::Orphan, 1);
+        }
         call.is_run = true;
         if let Some((operation, rows)) = message::tag(body)
             && let Some(exchange) = &mut call.exchange

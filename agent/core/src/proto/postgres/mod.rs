@@ -17,7 +17,7 @@ mod tests;
 use super::http::close_error;
 use super::ordered::is_behind;
 use super::sql::{Backslash, Dialect, Rules, Statement, Statements};
-use super::{Cx, Descriptor, End, Evidence, Input, Mark, Parser, Sample, Step, Stop};
+use super::{Cx, Descriptor, End, Evidence, Input, Mark, Pairing, Parser, Sample, Step, Stop};
 use crate::flow::{Amount, Capture};
 use crate::model::semconv as s;
 use crate::model::{Close, Exchange, Family, Mono, Transport};
@@ -28,6 +28,7 @@ use std::collections::VecDeque;
 pub(super) static DESCRIPTOR: Descriptor = Descriptor {
     name: "postgresql",
     family: Family::Db,
+    pairing: Pairing::Order,
     transport: Transport::Tcp,
     ports: &[5432, 6432, 26257],
     capture: Capture { client: Amount::Burst(16 * 1024), server: Amount::Burst(4 * 1024) },

@@ -12,7 +12,7 @@ mod requests;
 mod tests;
 
 use super::ordered::{Calls, Patience, end_of_hole, is_within};
-use super::{Cx, Descriptor, End, Evidence, Input, Mark, Parser, Sample, Step, Stop};
+use super::{Cx, Descriptor, End, Evidence, Input, Mark, Pairing, Parser, Sample, Step, Stop};
 use crate::flow::Capture;
 use crate::model::{Close, Family, Mono, Transport};
 use command::{Nature, Parsed, command, integer_line, is_command_name, is_known};
@@ -22,6 +22,7 @@ use reply::{element, string};
 pub(super) static DESCRIPTOR: Descriptor = Descriptor {
     name: "redis",
     family: Family::Db,
+    pairing: Pairing::Order,
     transport: Transport::Tcp,
     ports: &[6379, 6380, 6381, 7000, 7001, 7002, 26379],
     // Commands and replies are small and many: a pipeline that is cut would lose its count.

@@ -1,5 +1,8 @@
-"""A server with a thread for each connection that asks another server before it answers: threaded.py PORT UPSTREAM."""
+"""A server with a thread for each connection that asks another server before it answers: threaded.py PORT UPSTREAM [deferred].
+
+`deferred`: a connection is accepted with its first request (TCP_DEFER_ACCEPT)."""
 import http.server
+import socket
 import sys
 import urllib.request
 
@@ -25,4 +28,7 @@ class Server(http.server.ThreadingHTTPServer):
     request_queue_size = 128
 
 
-Server(("127.0.0.1", PORT), Handler).serve_forever()
+server = Server(("127.0.0.1", PORT), Handler)
+if "deferred" in sys.argv[3:]:
+    server.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_DEFER_ACCEPT, 5)
+server.serve_forever()

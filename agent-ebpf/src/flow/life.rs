@@ -236,8 +236,9 @@ pub(crate) fn tcp_rcv_space_adjust(ctx: BtfTracePointContext) -> i32 {
     if state.role == ROLE_CLIENT && state.tgid != 0 {
         return 0;
     }
-    // Once per burst, and only where somebody looks at what was received.
-    if state.read_reported != 0 || state.last != 2 || state.mode == SILENT || (state.mode != UNCLASSIFIED && state.ingress.is_nothing()) {
+    // Once per burst, and only where somebody looks at what was received. Where nothing has passed the socket's own filter
+    // (`last` is 0) and something is read, it came with the handshake.
+    if state.read_reported != 0 || state.last == 1 || state.mode == SILENT || (state.mode != UNCLASSIFIED && state.ingress.is_nothing()) {
         return 0;
     }
     state.read_reported = 1;

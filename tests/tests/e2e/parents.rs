@@ -44,6 +44,23 @@ mod root {
     }
 
     #[test]
+    fn a_request_that_completes_the_handshake_is_a_parent_like_any_other() {
+        let (Some(nginx), port) = (Nginx::start(), free_port()) else { return };
+        let Some(_front) = python("threaded.py", port, &[nginx.url(""), "deferred".into()]) else { return };
+        let Some(scene) = Scene::start() else { return };
+        let urls: Vec<String> = (0..5).map(|n| format!("http://127.0.0.1:{port}/work/{n}")).collect();
+        assert!(urls.iter().all(|url| curl(&[url])), "a connection each");
+
+        let telemetry = scene.end();
+        let (incoming, _) = calls(telemetry.spans_of_port(port));
+        let (outgoing, _) = calls(telemetry.spans_of_port(nginx.port()));
+        let parents: Vec<&str> = outgoing.iter().map(|call| call.client.text("parentSpanId")).collect();
+        let served: Vec<&str> = incoming.iter().map(|call| call.server.text("spanId")).collect();
+        assert_eq!(served.len(), 5);
+        assert_eq!(parents, served, "both in the order of their starts");
+    }
+
+    #[test]
     fn an_unwanted_request_leaves_no_span_and_is_nobodys_parent() {
         let (Some(nginx), port) = (Nginx::start(), free_port()) else { return };
         let Some(_front) = python("threaded.py", port, &[nginx.url("")]) else { return };

@@ -207,10 +207,15 @@ impl Found {
         }
     }
 
-    /// Part of the message was lost: what is counted is not all.
-    pub(super) fn cut(&mut self) {
+    /// Records of the place where the walk is were lost: what is counted is not all.
+    pub(super) fn miss_records(&mut self) {
         self.is_unclear = true;
         self.context = Few::Many;
+    }
+
+    /// Part of the message was lost: what is counted is not all, and what it is about neither.
+    pub(super) fn cut(&mut self) {
+        self.miss_records();
         self.topics = Few::Many;
         self.partitions = Few::Many;
     }

@@ -61,8 +61,27 @@ impl Kafka {
         let found = &mut lane.found;
         match lane.walk.run(before.bytes(), lane.left, true, &mut |event| found.see(event, memory)) {
             (used, Pause::Skip(n)) => used as u64 + n,
+            (used, Pause::More) => used as u64,
             _ => 0,
         }
+    }
+
+    /// `gone` bytes of a message's body are lost, the first `unwanted` of which are of no interest. How many that are not
+    /// gone are of none either.
+    pub(super) fn lose_body(&mut self, end: End, gone: u64, unwanted: u64) -> u64 {
+        if gone <= unwanted {
+            return unwanted - gone;
+        }
+        let lane = self.lane(end);
+        let records = lane.walk.leave_records();
+        if let Some(left) = (unwanted + records).checked_sub(gone).filter(|_| records > 0) {
+            // Only how many records there are is lost: the walk goes on behind them.
+            lane.found.miss_records();
+            self.mark_lost(end);
+            return left;
+        }
+        self.cut(end);
+        0
     }
 
     /// The head of a message was lost: its length may be there.
@@ -77,11 +96,15 @@ impl Kafka {
     }
 
     /// A part of the current message that was wanted is lost.
-    pub(super) fn cut(&mut self, end: End) {
+    fn cut(&mut self, end: End) {
         let lane = self.lane(end);
         lane.found.cut();
         lane.reading = Reading::Rest;
-        if let Some(call) = &mut lane.call {
+        self.mark_lost(end);
+    }
+
+    fn mark_lost(&mut self, end: End) {
+        if let Some(call) = &mut self.lane(end).call {
             match end {
                 End::Client => call.exchange.completeness.request_lost = true,
                 End::Server => call.exchange.completeness.response_lost = true,

@@ -330,10 +330,7 @@ impl Parser for Kafka {
             Reading::Rest => Some(self.lane(from).left),
             Reading::Body => {
                 let unwanted = self.last_bytes(from, before, cx);
-                self.lane(from).owed = unwanted.saturating_sub(gone);
-                if gone > unwanted {
-                    self.cut(from);
-                }
+                self.lane(from).owed = self.lose_body(from, gone, unwanted);
                 Some(self.lane(from).left)
             }
         };

@@ -212,6 +212,11 @@ impl Walk {
         }
     }
 
+    /// Steps over the record batches that are left at the walk's place. How many bytes they have.
+    pub(super) fn leave_records(&mut self) -> u64 {
+        std::mem::take(&mut self.records)
+    }
+
     fn step(&mut self, reader: &mut Reader<'_>, last: bool, visit: &mut impl FnMut(Event<'_>) -> Belief) -> Result<(), Pause> {
         if self.records > 0 {
             return self.batch(reader, last, visit);

@@ -288,6 +288,24 @@ fn what_was_lost_within_a_message_is_said_and_the_next_one_is_read() {
 }
 
 #[test]
+fn records_that_were_lost_take_neither_topic_nor_partition_along() {
+    let records = join([&one(&[b'x'; 9000]), &one(b"y"), &one(b"z")]);
+    let place = fetched(1, &[(3, 0, records.clone()), (4, 0, vec![])]);
+    let two = fetched(1, &[(3, 0, records.clone()), (4, 0, one(b"a"))]);
+    let (start, end) = (place.len() - 30 - records.len(), place.len() - 30);
+    let run = |reply: &[u8], from: usize, to: usize| {
+        let lost = Talk::new().client(fetch(1, -1)).server(&reply[..from]).hole(Server, (to - from) as u64).server(&reply[to..]);
+        brief(lost.client(fetch(2, -1)).server(fetched(2, &[(3, 0, one(b"b"))])))
+    };
+    // From within a batch over the next one's head, over all of them, and from within a head.
+    for (from, to) in [(start + 4000, end - 20), (start + 4000, end), (start + 9100, end - 10), (end - 100, end)] {
+        assert_eq!(run(&place, from, to), ["poll orders 3 - incomplete=response_lost", "poll orders 3 1"], "{from}..{to}");
+        assert_eq!(run(&two, from, to), ["poll orders - - incomplete=response_lost", "poll orders 3 1"], "{from}..{to}");
+    }
+    assert_eq!(run(&place, start + 4000, end + 1), ["poll - - incomplete=response_lost", "poll orders 3 1"]);
+}
+
+#[test]
 fn after_a_loss_of_framing_the_next_certain_message_is_taken() {
     let talk = (1..=5).fold(Talk::new(), |talk, id| talk.client(send(id, &one(b"x"))).server(produced(id, 0)));
     let one_ask = send(1, &one(b"x")).len() as u64;

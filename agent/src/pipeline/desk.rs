@@ -15,20 +15,20 @@ use crate::aggregate::messages::Passed;
 use crate::aggregate::tcp::{self, Listening};
 use crate::aggregate::{Aggregate, Temporality};
 use crate::entity::host::Host;
-use crate::entity::table::{Entities, Entity, EntityId, Who};
+use crate::entity::table::{Entities, Entity, EntityId, EntityKind, Who};
 use crate::selection::{Fact, Facts, Selection, Verdict};
 use crate::selfobs::{Counters, Event, Loss as Lost};
 use crate::trace::span::{self, Peer, SpanData, UnixOffset};
 use crate::trace::{Reported, SpanContext, Tracer};
 use crate::view::{self, Call, Listing, RequestRow, UnixNanos, View};
 use remora_core::flow::{Amount, Direction, Loss, Sink};
-use remora_core::model::{ConnId, ConnInfo, Exchange, ExchangeId, Mono, Pid, Role, Task, semconv};
+use remora_core::model::{ConnId, ConnInfo, Exchange, ExchangeId, Mono, Pid, Role, Task, Transport, semconv};
 use remora_core::proto::{NameCache, WEBSOCKET};
 use remora_ebpf::wire::{self, Policy};
 use remora_otlp::{EncodedBatch, Metrics};
 use rustc_hash::FxHashMap;
 use std::collections::VecDeque;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -96,6 +96,14 @@ struct Listener {
     address: SocketAddr,
     pid: Pid,
     entity: Option<EntityId>,
+    sole: Sole,
+}
+
+/// Whether an address was only ever listened on by one process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Sole {
+    Yes,
+    No,
 }
 
 /// An open connection on its way into the aggregates.
@@ -141,6 +149,9 @@ pub struct Desk {
     turns: u64,
     policies: FxHashMap<u64, Policy>,
     open: FxHashMap<ConnId, OpenConnection>,
+    /// Those whose owner is being looked up.
+    uncounted: Vec<ConnInfo>,
+    uncounted_generation: u64,
     /// What each service was told that addresses are called.
     names: NameCache<EntityId>,
     listeners: FxHashMap<SocketAddr, Listener>,
@@ -177,6 +188,8 @@ impl Desk {
             turns: 0,
             policies: FxHashMap::default(),
             open: FxHashMap::default(),
+            uncounted: Vec::new(),
+            uncounted_generation: 0,
             names: NameCache::new(NAMES, NAME_FLOOR),
             listeners: FxHashMap::default(),
             ended: VecDeque::new(),
@@ -260,20 +273,34 @@ impl Desk {
     pub fn opened(&mut self, conn: &ConnInfo, took: Option<Duration>) {
         let open = self.open.entry(conn.id).or_insert(OpenConnection { took, counted: false, messages: None });
         open.took = open.took.or(took);
-        self.count_open(conn, None);
+        if !self.count_open(conn, None) && conn.owner.is_some() && self.uncounted.len() < WAITING {
+            self.uncounted.push(conn.clone());
+        }
+    }
+
+    /// Counts the connections whose owners have become known: one that is silent says nothing more that would remind of it.
+    fn count_uncounted(&mut self) {
+        let generation = self.entities.generation();
+        if generation == self.uncounted_generation || self.uncounted.is_empty() {
+            return;
+        }
+        self.uncounted_generation = generation;
+        let mut uncounted = std::mem::take(&mut self.uncounted);
+        uncounted.retain(|conn| self.open.contains_key(&conn.id) && !self.count_open(conn, None));
+        self.uncounted = uncounted;
     }
 
     /// Counts a connection if that was not done and its owner (or `instead`) is known. Returns whether it is counted.
     fn count_open(&mut self, conn: &ConnInfo, instead: Option<EntityId>) -> bool {
-        let Some(open) = self.open.get_mut(&conn.id) else { return false };
-        if open.counted {
-            return true;
+        match self.open.get(&conn.id) {
+            Some(open) if !open.counted => {}
+            open => return open.is_some(),
         }
-        let known = match identify(&self.entities, conn, conn.owner.as_ref().map(|owner| owner.pid)) {
+        let known = match self.whose(conn, conn.owner.as_ref().map(|owner| owner.pid)) {
             Identity::Known(entity) => Some(entity.id),
             Identity::Pending | Identity::Nobody => instead,
         };
-        let Some(entity) = known else { return false };
+        let (Some(entity), Some(open)) = (known, self.open.get_mut(&conn.id)) else { return false };
         open.counted = true;
         let other = peers::entity(&self.peers, &self.entities, conn);
         self.aggregate.opened(entity, conn, &peer_of(other.as_deref()), open.took, self.now);
@@ -319,7 +346,7 @@ impl Desk {
     }
 
     fn count_closed(&mut self, ended: &Ended) {
-        self.count_open(&ended.conn, Some(self.nobody.id));
+        self.count_open(&ended.conn, Some(self.stand_in_or_nobody(&ended.conn).id));
         if let Some(totals) = &ended.totals {
             self.count_carried(&ended.conn, totals);
         }
@@ -358,6 +385,7 @@ impl Desk {
     /// Forgets what is too old, and counts listeners whose owners have become known. Once a second.
     pub fn tick(&mut self) {
         self.peers.tick(self.now);
+        self.count_uncounted();
         for listener in self.listeners.values_mut().filter(|listener| listener.entity.is_none()) {
             listener.entity = self.entities.known(listener.pid).map(|entity| entity.id);
             if let Some(entity) = listener.entity {
@@ -371,7 +399,11 @@ impl Desk {
         let Some(pid) = pid.filter(|_| self.listeners.len() < LISTENERS) else { return };
         // Asks for it; the next tick finds it.
         let _ = self.entities.lookup(&Who::pid(pid));
-        self.listeners.insert(address, Listener { address, pid, entity: None });
+        let sole = match self.listeners.get(&address) {
+            Some(known) if known.pid != pid || known.sole == Sole::No => Sole::No,
+            _ => Sole::Yes,
+        };
+        self.listeners.insert(address, Listener { address, pid, entity: None, sole });
     }
 
     /// Nobody listens on `address` any more.
@@ -432,7 +464,7 @@ impl Desk {
         for _ in 0..self.waiting.len() {
             let Some(waiting) = self.waiting.pop_front() else { break };
             let pid = process(&waiting.conn, &waiting.exchange);
-            match identify(&self.entities, &waiting.conn, pid) {
+            match self.whose(&waiting.conn, pid) {
                 Identity::Known(entity) if self.knows_peer(&waiting.conn) || waiting.until <= self.now => {
                     drop(self.deliver(&waiting.conn, waiting.exchange, waiting.context, &entity))
                 }
@@ -444,13 +476,42 @@ impl Desk {
 
     /// Delivers an exchange whose owner will not be known.
     fn settle(&mut self, waiting: Waiting) {
-        self.counters.lost(Lost::Unresolved, 1);
         let pid = process(&waiting.conn, &waiting.exchange);
-        let entity = match identify(&self.entities, &waiting.conn, pid) {
+        let entity = match self.whose(&waiting.conn, pid) {
             Identity::Known(entity) => entity,
-            _ => Arc::clone(&self.nobody),
+            _ => self.stand_in_or_nobody(&waiting.conn),
         };
+        if entity.id == self.nobody.id {
+            self.counters.lost(Lost::Unresolved, 1);
+        }
         self.deliver(&waiting.conn, waiting.exchange, waiting.context, &entity);
+    }
+
+    /// Whose `pid`'s end of `conn` is. A process that was gone before it could be looked at is part of what owns the
+    /// connection, or listens where it was accepted: a server may have a process for each connection.
+    fn whose(&self, conn: &ConnInfo, pid: Option<Pid>) -> Identity {
+        match identify(&self.entities, conn, pid) {
+            Identity::Known(entity) if entity.kind == EntityKind::Unknown => Identity::Known(self.stand_in(conn).unwrap_or(entity)),
+            identity => identity,
+        }
+    }
+
+    fn stand_in(&self, conn: &ConnInfo) -> Option<Arc<Entity>> {
+        let owner = conn.owner.as_ref().and_then(|owner| self.entities.known(owner.pid));
+        owner.filter(|entity| entity.kind != EntityKind::Unknown).or_else(|| self.entities.get(self.listening(conn)?))
+    }
+
+    fn stand_in_or_nobody(&self, conn: &ConnInfo) -> Arc<Entity> {
+        self.stand_in(conn).unwrap_or_else(|| Arc::clone(&self.nobody))
+    }
+
+    /// The only one who listens where a served connection was accepted.
+    fn listening(&self, conn: &ConnInfo) -> Option<EntityId> {
+        let any = [IpAddr::from(Ipv4Addr::UNSPECIFIED), Ipv6Addr::UNSPECIFIED.into()].map(|any| SocketAddr::new(any, conn.local.port()));
+        let mut listeners = [conn.local, any[0], any[1]].into_iter().filter_map(|address| self.listeners.get(&address));
+        let listener = listeners.next().filter(|_| conn.role == Some(Role::Server) && conn.transport == Transport::Tcp)?;
+        let entity = listener.entity.or_else(|| self.entities.known(listener.pid).map(|entity| entity.id));
+        entity.filter(|_| listener.sole == Sole::Yes)
     }
 
     /// Delivers an exchange, or keeps it until its owner is known.
@@ -458,7 +519,11 @@ impl Desk {
         if is_own_export(&exchange) {
             return Some(exchange);
         }
-        if let Identity::Known(entity) = identify(&self.entities, conn, process(conn, &exchange))
+        if !self.waiting.is_empty() {
+            // What the same process did before comes first: it may have looked up whom it talks to now.
+            self.look_again();
+        }
+        if let Identity::Known(entity) = self.whose(conn, process(conn, &exchange))
             && self.knows_peer(conn)
         {
             return self.deliver(conn, exchange, context, &entity);

@@ -1,9 +1,9 @@
-// DNS by Node's own resolver (c-ares): dns_client.js PORT
+// DNS by Node's own resolver (c-ares): dns_client.js
 const { Resolver } = require("dns").promises;
 
 async function main() {
   const resolver = new Resolver();
-  resolver.setServers([`127.0.0.1:${process.argv[2]}`]);
+  resolver.setServers(["127.0.53.53"]);
   await resolver.resolve4("a.test");
   await resolver.resolve6("a.test");
   await resolver.resolve4("none.test").then(() => { throw new Error("no error"); }, () => {});

@@ -1,4 +1,4 @@
-// gRPC by @grpc/grpc-js, without generated code: grpc_client.js PORT
+// gRPC by @grpc/grpc-js, without generated code: grpcjs_client.js PORT
 const grpc = require("@grpc/grpc-js");
 
 async function main() {

@@ -37,6 +37,6 @@ pub use parts::{is_root, part, repository, target_dir};
 pub use podman::Podman;
 pub use process::Process;
 pub use scene::{Scene, Telemetry};
-pub use servers::Server;
+pub use servers::{DNS_ADDRESS, Server};
 pub use tally::{Tally, by_attributes, count, tally};
 pub use wait::{free_port, wait_until};

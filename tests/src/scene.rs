@@ -12,7 +12,7 @@ pub struct Scene {
 }
 
 /// What the Collector had received when the agent had ended.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Telemetry {
     /// Spans.
     pub spans: Vec<Item>,

@@ -11,6 +11,9 @@ use tempfile::TempDir;
 /// A user that owns nothing: some servers refuse to be root.
 const NOBODY: u32 = 65_534;
 
+/// An address of this machine at which nothing else answers, for a server that needs a port of its own.
+pub const DNS_ADDRESS: &str = "127.0.53.53";
+
 /// A running server; its files end with it.
 #[derive(Debug)]
 pub struct Server {
@@ -127,16 +130,17 @@ impl Server {
         Some(Self { process, port, _directory: directory })
     }
 
-    /// A DNS server that knows these lines of dnsmasq's configuration, and nothing else.
+    /// A DNS server at [`DNS_ADDRESS`] that knows these lines of dnsmasq's configuration, and nothing else.
     #[must_use]
     pub fn dns(lines: &[&str]) -> Option<Self> {
-        let (program, directory, port) = (part("dnsmasq")?, scratch(), free_port());
+        let (program, directory) = (part("dnsmasq")?, scratch());
         let settings = directory.path().join("dnsmasq.conf");
-        let own = format!("user=root\nport={port}\n");
-        let common = "no-resolv\nno-hosts\nlisten-address=127.0.0.1\nbind-interfaces\ncache-size=0\nlocal=/test/\nlog-facility=-\n";
+        let own = format!("user=root\nlisten-address={DNS_ADDRESS}\nbind-interfaces\n");
+        let common = "no-resolv\nno-hosts\ncache-size=0\nlocal=/test/\nlog-facility=-\n";
         fs::write(&settings, [&own, common, &lines.join("\n"), "\n"].concat()).expect("a writable file");
-        let mut command = Command::new(program);
-        Some(Self::new("dnsmasq", port, directory, command.arg("-k").arg("-C").arg(settings), "started"))
+        let mut process = Process::start("dnsmasq", Command::new(program).arg("-k").arg("-C").arg(settings));
+        process.wait_for_log("started");
+        Some(Self { process, port: 53, _directory: directory })
     }
 
     /// nghttpd with a page of five bytes, over TCP without TLS.

@@ -2,10 +2,13 @@
 //! what arrived, to the request. One file a topic.
 
 mod agent;
+mod brokers;
 mod connections;
 mod containers;
 mod databases;
+mod dns;
 mod http;
+mod http2;
 mod journal;
 mod log_files;
 mod log_spans;
@@ -15,6 +18,7 @@ mod networks;
 mod parents;
 mod podman;
 mod pods;
+mod streams;
 
 use remora_tests::{Process, part};
 use std::io::{Read, Write};

@@ -2,7 +2,7 @@
 
 mod root {
     use crate::curl;
-    use remora_tests::{Call, Nginx, Process, Scene, calls, free_port, part, repository};
+    use remora_tests::{Call, Nginx, Process, Scene, Server, calls, free_port, part, repository};
     use std::collections::HashMap;
     use std::process::Command;
 
@@ -104,6 +104,43 @@ mod root {
             let (parent, serving) = (call.client.text("parentSpanId"), incoming[&path(call)].server.text("spanId"));
             let single = path(call).starts_with("/single/");
             assert!(parent == serving || (!single && parent.is_empty()), "{}: {parent} is not {serving}", path(call));
+        }
+    }
+
+    #[test]
+    fn what_a_request_asks_of_a_cache_and_a_database_hangs_below_it() {
+        let (Some(cache), Some(database)) = (Server::redis(), Server::postgres()) else { return };
+        let Some(shop) = Server::script("shop.py", &[cache.port(), database.port()]) else { return };
+        let Some(scene) = Scene::start() else { return };
+        let many = format!("http://127.0.0.1:{}/visits/[1-60]", shop.port());
+        if !curl(&["-Z", "--parallel-max", "6", "-o", "/dev/null", &many]) {
+            return;
+        }
+
+        let telemetry = scene.end();
+        let (incoming, alone) = calls(telemetry.spans_of_port(shop.port()));
+        assert!(alone.is_empty(), "{alone:#?}");
+        let of = |port: u16, name: &str| -> Vec<Call> {
+            let (calls, alone) = calls(telemetry.spans_of_port(port));
+            assert!(alone.is_empty(), "{alone:#?}");
+            calls.into_iter().filter(|call| call.client.text("name") == name).collect()
+        };
+        let (commands, statements) = (of(cache.port(), "INCRBY"), of(database.port(), "SELECT"));
+        assert_eq!((incoming.len(), commands.len(), statements.len()), (60, 60, 60), "lost: {}", telemetry.losses);
+        let mut visits: HashMap<String, Call> =
+            incoming.into_iter().map(|call| (path(&call).replace("/visits/", "visit_"), call)).collect();
+        for statement in &statements {
+            let text = statement.client.attribute("db.query.text");
+            let visit = text.as_str().and_then(|text| text.rsplit(' ').next()).expect("a statement with a number");
+            let serving = visits.remove(visit).unwrap_or_else(|| panic!("{text}"));
+            let own: Vec<&Call> =
+                commands.iter().filter(|call| call.client.text("parentSpanId") == serving.server.text("spanId")).collect();
+            assert_eq!(own.len(), 1, "one command for each request");
+            for query in [statement, own[0]] {
+                assert_eq!(query.client.text("parentSpanId"), serving.server.text("spanId"), "{text}");
+                assert_eq!(query.client.text("traceId"), serving.client.text("traceId"));
+                assert_eq!(query.server.text("traceId"), serving.client.text("traceId"));
+            }
         }
     }
 }

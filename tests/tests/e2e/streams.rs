@@ -1,0 +1,78 @@
+//! Connections that stay: WebSocket and server-sent events. The request that opened them is a span, what passes afterwards
+//! is counted and never taken for a request.
+
+mod root {
+    use remora_tests::{Client, Scene, Server, Telemetry, calls, run, wait_until};
+
+    /// The value of a metric by direction, as it was counted last.
+    fn value(telemetry: &Telemetry, metric: &str, service: &str, port: u16, direction: &str) -> u64 {
+        let values = telemetry.counted(metric, service, port, &["network.io.direction"]);
+        values.get(direction).copied().unwrap_or_else(|| panic!("{metric} of {service}: {values:?}"))
+    }
+
+    #[test]
+    fn messages_of_websockets_are_counted_at_both_ends() {
+        let Some(server) = Server::script("websocket_server.py", &[]) else { return };
+        let port = server.port();
+        let Some(mut python) = Client::connected("websocket_client.py", &[port]) else { return };
+        let interval = [("OTEL_METRIC_EXPORT_INTERVAL", "200".to_owned())];
+        let Some(scene) = Scene::start_with(interval) else { return };
+        python.go_on();
+        python.wait_for("talked");
+        let Some(node) = Client::start("ws_client.js", &[port]) else { return };
+        node.finish();
+        let open = |now: u64| {
+            let telemetry = Telemetry { metrics: scene.collector.metrics(), ..Telemetry::default() };
+            let ends = [("websocket_client", "client"), ("websocket_server", "server")];
+            let counts = ends.map(|(service, role)| {
+                telemetry.counted("remora.websocket.connections", service, port, &["remora.connection.role"]).get(role).copied()
+            });
+            (counts == [Some(now); 2]).then_some(())
+        };
+        // That of the first client is older than the agent, which cannot know what it is.
+        wait_until("one open connection at both ends", || open(1));
+        python.talk();
+        wait_until("no open connection", || open(0));
+
+        let telemetry = scene.end();
+        let (calls, alone) = calls(telemetry.spans_of_port(port));
+        assert!(alone.is_empty(), "{alone:#?}");
+        let upgrades: Vec<String> =
+            calls.iter().map(|call| call.client.line(&["http.response.status_code", "remora.http.upgrade"])).collect();
+        assert_eq!(upgrades, ["GET /chat | 101 | websocket"; 2], "no message is a request");
+        let sizes = 1 + 100 + 70_000 + 14;
+        for (service, role, n, bytes) in
+            [("websocket_client", "client", 4, sizes), ("ws_client", "client", 10, 40), ("websocket_server", "server", 14, sizes + 40)]
+        {
+            for direction in ["transmit", "receive"] {
+                assert_eq!(value(&telemetry, "remora.websocket.messages", service, port, direction), n, "{role}");
+                assert_eq!(value(&telemetry, "remora.websocket.io", service, port, direction), bytes, "{role}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_stream_of_events_is_one_request_that_ends_with_its_last_event() {
+        let Some(server) = Server::script("event_stream.py", &[]) else { return };
+        let port = server.port();
+        let Some(scene) = Scene::start() else { return };
+        let url = |path: &str| format!("http://127.0.0.1:{port}/{path}");
+        assert_eq!(run("curl", &["-s", "-N", "-o", "/dev/null", &url("events/100"), "-o", "/dev/null", &url("events/3")]), Some(true));
+        // Such a stream ends when its reader goes: that is no failure.
+        assert_eq!(run("curl", &["-s", "-N", "-m", "1", "-o", "/dev/null", &url("forever")]), Some(false));
+
+        let telemetry = scene.end();
+        let (calls, alone) = calls(telemetry.spans_of_port(port));
+        assert!(alone.is_empty(), "{alone:#?}");
+        let ends: Vec<String> = calls
+            .iter()
+            .map(|call| {
+                let [client, server] = [&call.client, &call.server]
+                    .map(|span| format!("{} {}", span.attribute("http.response.status_code"), span.attribute("error.type")));
+                assert_eq!(client, server);
+                client
+            })
+            .collect();
+        assert_eq!(ends, ["200 null"; 3]);
+    }
+}

@@ -386,6 +386,7 @@ impl Desk {
     pub fn tick(&mut self) {
         self.peers.tick(self.now);
         self.count_uncounted();
+        self.tracer.forget_ended(|pid| self.entities.known(pid).is_some());
         for listener in self.listeners.values_mut().filter(|listener| listener.entity.is_none()) {
             listener.entity = self.entities.known(listener.pid).map(|entity| entity.id);
             if let Some(entity) = listener.entity {

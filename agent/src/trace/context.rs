@@ -268,14 +268,9 @@ impl Tracer {
         self.close(conn, exchange);
     }
 
-    /// Tells that tasks change threads in `pid` by the nature of its runtime (Go).
-    pub fn migrating(&mut self, pid: Pid) {
-        self.parents.migrating(pid);
-    }
-
-    /// `pid` has exited.
-    pub fn exited(&mut self, pid: Pid) {
-        self.parents.exited(pid);
+    /// Forgets what was learned of processes of which `lives` does not know any more.
+    pub fn forget_ended(&mut self, lives: impl Fn(Pid) -> bool) {
+        self.parents.forget_ended(lives);
     }
 
     /// What could not be done so far.

@@ -183,23 +183,10 @@ impl Parents {
         }
     }
 
-    /// Tells that tasks change threads in `pid` by the nature of its runtime (Go).
-    pub(super) fn migrating(&mut self, pid: Pid) {
-        self.process(pid).threads = Threads::Change;
-    }
-
-    /// `pid` is gone: its number may come back for another program.
-    pub(super) fn exited(&mut self, pid: Pid) {
-        let Some(process) = self.processes.remove(&pid) else { return };
-        if process.in_flight.count == 0 {
-            return;
-        }
-        let ids: Vec<(ExchangeId, ConnId)> =
-            self.requests.iter().filter(|(_, request)| request.process == Some(pid)).map(|(id, request)| (*id, request.conn)).collect();
-        for (id, conn) in ids {
-            self.requests.remove(&id);
-            self.leave_conn(id, conn);
-        }
+    /// Forgets what was learned of processes that serve nothing and of which `lives` does not know any more: another
+    /// program may come with the same number.
+    pub(super) fn forget_ended(&mut self, lives: impl Fn(Pid) -> bool) {
+        self.processes.retain(|pid, process| process.in_flight.count > 0 || process.untracked > 0 || lives(*pid));
     }
 
     /// The request in flight that `call` belongs to.
@@ -443,7 +430,7 @@ mod tests {
     fn a_runtime_that_moves_tasks_is_not_judged_by_threads() {
         // R1 was read on thread 10 and goes on on thread 11, which has just read R2.
         let mut node = Node::new();
-        node.parents.migrating(P);
+        node.serves(10, 20);
         node.arrives(R1);
         node.read(1, 10);
         node.arrives(R2);
@@ -530,11 +517,10 @@ mod tests {
     fn a_process_id_that_comes_back_inherits_nothing() {
         let mut node = Node::new();
         node.serves(10, 20);
-        node.arrives(R1);
-        node.read(1, 10);
-        node.parents.exited(P);
-        assert!(node.is_empty());
-        assert_eq!(node.call(10), None);
+        node.parents.forget_ended(|pid| pid == P);
+        assert!(!node.parents.processes.is_empty(), "it lives");
+        node.parents.forget_ended(|_| false);
+        assert!(node.parents.processes.is_empty());
         node.arrives(R2);
         node.read(2, 10);
         node.arrives(ExchangeId(3));

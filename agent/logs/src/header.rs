@@ -38,7 +38,7 @@ pub struct Header<'a> {
 
 /// Splits the header off a line.
 pub fn parse(line: &[u8]) -> Header<'_> {
-    let mut parser = Parser { text: line, at: 0, header: Header::default(), versioned: false };
+    let mut parser = Parser { text: line, at: 0, header: Header::default(), versioned: false, syslog_time: false };
     parser.run();
     let message_start = run_end(line, parser.at.min(line.len()), is_space);
     Header { message_start, ..parser.header }
@@ -48,6 +48,8 @@ pub fn parse(line: &[u8]) -> Header<'_> {
 struct Named<'a> {
     name: &'a [u8],
     after: usize,
+    /// A process id in brackets is part of it.
+    has_process: bool,
 }
 
 struct Parser<'a> {
@@ -56,6 +58,8 @@ struct Parser<'a> {
     header: Header<'a>,
     /// A syslog priority with the version of RFC 5424 was there.
     versioned: bool,
+    /// The last time has a form that syslog daemons write: a host and a program follow.
+    syslog_time: bool,
 }
 
 impl<'a> Parser<'a> {
@@ -282,6 +286,7 @@ impl<'a> Parser<'a> {
         for _ in 0..6 {
             self.skip_separators();
             if let Some(end) = self.time_here() {
+                self.syslog_time = is_syslog_time(&self.text[self.at..end]);
                 self.at = end;
                 self.header.has_time = true;
             } else if let Some(next) = self.column_before_time() {
@@ -607,20 +612,43 @@ impl<'a> Parser<'a> {
     }
 
     /// Host and program of syslog: `host program[123]: message`; then a level that the message starts with.
+    ///
+    /// Behind another time only a process id tells a program from the first words of a message: `dial failed: timeout`.
     fn program(&mut self) {
         self.skip_spaces();
+        self.facility();
         let host_end = run_end(self.text, self.at, |byte| !is_space(byte) && !matches!(byte, b':' | b'['));
         let after_host = run_end(self.text, host_end, is_space);
         let behind_host = if after_host > host_end { program_name(self.text, after_host) } else { None };
-        let Some(found) = behind_host.or_else(|| program_name(self.text, self.at).filter(|found| found.name.len() < found.after)) else {
-            return;
-        };
+        let behind_host = behind_host.filter(|found| self.syslog_time || found.has_process);
+        let direct =
+            || program_name(self.text, self.at).filter(|found| self.syslog_time || found.has_process || found.name.contains(&b'.'));
+        let Some(found) = behind_host.or_else(direct) else { return };
         self.header.logger = found.name;
         self.at = run_end(self.text, found.after, is_space);
         if let Some(uptime) = self.time_here().filter(|_| self.peek() == Some(b'[')) {
             self.at = run_end(self.text, uptime, is_space);
         }
         self.program_level();
+    }
+
+    /// `<auth.info>` or `<4.6>`, facility and level as syslogd of BSD writes them in front of the host.
+    fn facility(&mut self) {
+        if self.peek() != Some(b'<') {
+            return;
+        }
+        let Some((start, end)) = group(self.text, self.at) else { return };
+        let Some(dot) = find(&self.text[..end], start, b'.') else { return };
+        let word = &self.text[dot + 1..end];
+        let severity = match word {
+            [digit @ b'0'..=b'7'] => Severity::from_syslog(u64::from(digit - b'0')),
+            word => Severity::from_word(word),
+        };
+        if let Some(severity) = severity {
+            self.set_level(severity, word);
+            self.at = end + 1;
+            self.skip_spaces();
+        }
     }
 
     fn program_level(&mut self) {
@@ -672,6 +700,15 @@ fn group(text: &[u8], at: usize) -> Option<(usize, usize)> {
         }
     }
     None
+}
+
+/// Whether a time has the form of syslog, a month in front (RFC 3164 section 4.1.2), TAI64N, or that of a date with an offset in
+/// digits, as rsyslog and syslog-ng write it.
+fn is_syslog_time(time: &[u8]) -> bool {
+    let offset = |from_end: usize| time.len() > 24 && matches!(time[time.len() - from_end], b'+' | b'-');
+    time.starts_with(b"@")
+        || time.first().is_some_and(u8::is_ascii_uppercase) && time.get(3) == Some(&b' ')
+        || time.get(10) == Some(&b'T') && offset(6)
 }
 
 /// Whether a time of twelve hours ends here.
@@ -751,9 +788,9 @@ fn program_name(text: &[u8], at: usize) -> Option<Named<'_>> {
         let open = memchr::memrchr(b'[', pid)?;
         let digits = &pid[open + 1..];
         let valid = open > 0 && words <= 3 && !digits.is_empty() && digits.iter().all(u8::is_ascii_digit);
-        return valid.then(|| Named { name: &pid[..open], after });
+        return valid.then(|| Named { name: &pid[..open], after, has_process: true });
     }
-    (words == 1 && head.first().is_some_and(u8::is_ascii_alphabetic)).then_some(Named { name: head, after })
+    (words == 1 && head.first().is_some_and(u8::is_ascii_alphabetic)).then_some(Named { name: head, after, has_process: false })
 }
 
 #[cfg(test)]
@@ -865,6 +902,12 @@ mod tests {
             ),
             ("2026-11-25 15:04:05.767815 [WARNING] sofia_reg.c:1533 SIP auth", 13, "WARNING", "sofia_reg.c:1533", "SIP auth"),
             ("@400000004c91b044077a9e94 imap-login: Info: Aborted login", 9, "Info", "imap-login", "Info: Aborted login"),
+            ("2026/11/25 15:04:05 dial failed: i/o timeout", 0, "", "", "dial failed: i/o timeout"),
+            ("[   12.345678] ACPI: Core revision 20221020", 0, "", "", "ACPI: Core revision 20221020"),
+            ("2026-11-25T15:04:05.123456+00:00 host app: started", 0, "", "app", "started"),
+            ("2026-11-25T15:04:05Z app[12]: started", 0, "", "app", "started"),
+            ("Nov 25 15:04:05 <auth.info> host sshd[1]: Invalid user", 9, "info", "sshd", "Invalid user"),
+            ("Nov 25 15:04:05 <4.3> host sshd[1]: Invalid user", 17, "3", "sshd", "Invalid user"),
             ("search criteria matched", 0, "", "", "search criteria matched"),
             ("errors=0 and notification sent", 0, "", "", "errors=0 and notification sent"),
             ("Failed to open file", 0, "", "", "Failed to open file"),

@@ -2,7 +2,7 @@
 //! A line longer than 16 KiB is several entries; only the last ends in `\n`.
 
 use super::{Entry, Part, Stream, without_line_end};
-use crate::structured::json_fields;
+use crate::structured::{Raw, json_fields};
 use crate::timestamp;
 use std::borrow::Cow;
 
@@ -15,7 +15,11 @@ pub fn decode(line: &[u8]) -> Option<Entry<'_>> {
         b"time" => time = timestamp::rfc3339(&value.text()),
         _ => {}
     })?;
-    let text = log?.text();
+    let log = log?;
+    if let Some(text) = whole_line(log) {
+        return Some(Entry { time, stream: stream?, part: Part::Full, text: Cow::Borrowed(text) });
+    }
+    let text = log.text();
     let part = if text.ends_with(b"\n") { Part::Full } else { Part::Partial };
     let text = match text {
         Cow::Borrowed(text) => Cow::Borrowed(without_line_end(text)),
@@ -25,6 +29,12 @@ pub fn decode(line: &[u8]) -> Option<Entry<'_>> {
         }
     };
     Some(Entry { time, stream: stream?, part, text })
+}
+
+/// A line whose only escape is the line end behind it: no copy is needed.
+fn whole_line(log: Raw<'_>) -> Option<&[u8]> {
+    let Raw::Escaped(raw) = log else { return None };
+    raw.strip_suffix(b"\\n").filter(|text| memchr::memchr(b'\\', text).is_none())
 }
 
 #[cfg(test)]
@@ -40,6 +50,9 @@ mod tests {
             entry,
             Entry { time: Some(1_475_713_029_669_794_202), stream: Stream::Stderr, part: Part::Full, text: Cow::Borrowed(b"a \"b\"") }
         );
+        let text = |line: &'static [u8]| decode(line).expect("an entry").text.into_owned();
+        assert_eq!(text(br#"{"log":"plain\n","stream":"stdout","time":"x"}"#), b"plain");
+        assert_eq!(text(br#"{"log":"back\\n","stream":"stdout","time":"x"}"#), br"back\n");
         assert_eq!(decode(br#"{"log":"half","stream":"stdout","time":"x"}"#).expect("an entry").part, Part::Partial);
         assert_eq!(decode(b"{\"stream\":\"stdout\"}"), None);
         assert_eq!(decode(b"text"), None);

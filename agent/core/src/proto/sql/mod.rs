@@ -5,6 +5,8 @@
 //! end counts as one; a target that is not certain is left out. The summary is read from the text without literals, so
 //! it is remembered by that ([`Digests`]): programs send few different ones again and again.
 
+#[cfg(test)]
+mod captures;
 mod comment;
 mod digest;
 mod sanitise;

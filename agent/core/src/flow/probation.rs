@@ -9,14 +9,16 @@ use crate::model::Exchange;
 /// Most exchanges that are held back.
 const MOST: usize = 1024;
 
+/// Exchanges in the boxes that are recycled.
+pub(crate) type Exchanges = Vec<Box<Exchange>>;
+
 /// Exchanges of one connection that may have been paired wrongly.
 #[derive(Debug, Default)]
 pub(crate) struct Probation {
     is_on: bool,
     /// Requests that were announced and not finished.
     open: usize,
-    #[expect(clippy::vec_box, reason = "the boxes are recycled")]
-    held: Vec<Box<Exchange>>,
+    held: Exchanges,
 }
 
 impl Probation {
@@ -26,10 +28,10 @@ impl Probation {
 
     /// A request begins. Gives what is proven right by that.
     #[must_use]
-    pub(crate) fn request(&mut self) -> Vec<Box<Exchange>> {
+    pub(crate) fn request(&mut self) -> Exchanges {
         let is_proven = self.is_on && self.open == 0 && !self.held.is_empty();
         self.open += usize::from(self.is_on);
-        if is_proven { self.end() } else { Vec::new() }
+        if is_proven { self.end() } else { Exchanges::new() }
     }
 
     /// An exchange was taken back.
@@ -50,7 +52,7 @@ impl Probation {
 
     /// An answer came that no request is known of. Gives what is proven wrong by that.
     #[must_use]
-    pub(crate) fn orphan(&mut self) -> Vec<Box<Exchange>> {
+    pub(crate) fn orphan(&mut self) -> Exchanges {
         std::mem::take(&mut self.held)
     }
 
@@ -61,7 +63,7 @@ impl Probation {
 
     /// The connection is over, or quiet: nothing was on its way. Gives what is proven right by that.
     #[must_use]
-    pub(crate) fn end(&mut self) -> Vec<Box<Exchange>> {
+    pub(crate) fn end(&mut self) -> Exchanges {
         self.is_on = false;
         std::mem::take(&mut self.held)
     }

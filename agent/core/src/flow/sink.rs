@@ -65,7 +65,7 @@ pub trait Sink {
     /// An exchange is finished. Gives the box back for another use, unless it was kept.
     fn exchange(&mut self, conn: &ConnInfo, exchange: Box<Exchange>) -> Option<Box<Exchange>>;
 
-    /// A request turned out to be none: forget what [`Self::request`] noted.
+    /// A request turned out to be none, or nothing certain can be told of it: forget what [`Self::request`] noted.
     fn void(&mut self, conn: &ConnInfo, exchange: &Exchange) {
         let _ = (conn, exchange);
     }

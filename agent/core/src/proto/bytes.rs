@@ -43,7 +43,7 @@ pub(super) fn name_before_colon(bytes: &[u8]) -> Option<usize> {
     for (i, word) in words.iter().enumerate() {
         let word = u64::from_le_bytes(*word);
         let colon = equal(word, b':');
-        let before = (colon & colon.wrapping_neg()).wrapping_sub(1);
+        let before = colon.isolate_lowest_one().wrapping_sub(1);
         if (hidden(word) | word & HIGH) & before != 0 {
             return None;
         }

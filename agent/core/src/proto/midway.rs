@@ -107,8 +107,9 @@ fn exchanges_after_the_join_are_right_or_absent() {
 fn answers_to_requests_before_the_join_are_not_those_of_requests_after_it() {
     let query = |text: &str| [b"Q".as_slice(), &(text.len() as u32 + 5).to_be_bytes(), text.as_bytes(), b"\0"].concat();
     let names = ["a", "b", "c", "d"];
-    // Requests, an answer that is an error, and one that is none.
-    let conversations: [([Vec<u8>; 4], &[u8], &[u8]); 4] = [
+    /// Requests, an answer that is an error, and one that is none.
+    type Conversation = ([Vec<u8>; 4], &'static [u8], &'static [u8]);
+    let conversations: [Conversation; 4] = [
         (names.map(|key| format!("*2\r\n$3\r\nGET\r\n$1\r\n{key}\r\n").into_bytes()), b"-ERR no\r\n", b"$1\r\nx\r\n"),
         (
             names.map(|path| format!("GET /{path} HTTP/1.1\r\nHost: h\r\n\r\n").into_bytes()),

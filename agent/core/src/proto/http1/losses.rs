@@ -3,10 +3,11 @@
 use super::body::{Asked, Framing};
 use super::head::{Parsed, RequestLine};
 use super::recent::Section;
-use super::{Answer, Http1, LARGE_HEADS, Reading, Turns, body, head, is_behind, web};
+use super::{Answer, Http1, LARGE_HEADS, Reading, Turns, body, head, web};
 use crate::flow::Loss;
 use crate::model::Family;
 use crate::model::semconv as s;
+use crate::proto::ordered::is_behind;
 use crate::proto::{Cx, End, Input, Mark, Step, Stop, http};
 
 impl Http1 {

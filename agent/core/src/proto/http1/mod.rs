@@ -196,11 +196,6 @@ struct Http1 {
     upgraded: Option<Box<Exchange>>,
 }
 
-/// Whether `a` is behind `b` in sequence space (RFC 9293 §3.4).
-fn is_behind(a: u32, b: u32) -> bool {
-    a != b && a.wrapping_sub(b) < 1 << 31
-}
-
 impl Http1 {
     fn new(midway: bool) -> Self {
         let reading = if midway { Reading::Lost } else { Reading::Head };

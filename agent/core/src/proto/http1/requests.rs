@@ -3,9 +3,10 @@
 use super::body::{Asked, Framing};
 use super::head::{Parsed, RequestLine};
 use super::recent::Section;
-use super::{Answer, Call, Http1, Reading, Turns, body, head, is_behind, web};
+use super::{Answer, Call, Http1, Reading, Turns, body, head, web};
 use crate::flow::Loss;
 use crate::model::{Exchange, Mono};
+use crate::proto::ordered::is_behind;
 use crate::proto::{Cx, End, Input, Step, http};
 
 impl Http1 {

@@ -1,6 +1,6 @@
 //! A real Docker engine of a test's own: its directories, socket and bridge touch no other engine on the machine.
 
-use crate::{Process, is_root, part, wait_until};
+use crate::{Journald, Process, is_root, part, wait_until};
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
@@ -26,6 +26,19 @@ impl Docker {
     /// It is there and does not start.
     #[must_use]
     pub fn start() -> Option<Self> {
+        Self::start_by(|daemon| Command::new(daemon))
+    }
+
+    /// Starts an engine whose `journald` driver writes to a journal of the test's own.
+    ///
+    /// # Panics
+    /// As [`Docker::start`].
+    #[must_use]
+    pub fn start_with(journald: &Journald) -> Option<Self> {
+        Self::start_by(|daemon| journald.command(daemon))
+    }
+
+    fn start_by(command: impl FnOnce(&Path) -> Command) -> Option<Self> {
         let (Some(daemon), Some(client), Some(_), true) = (part("docker"), part("dockercli"), part("ip"), is_root()) else { return None };
         let id = next_id();
         // A path that is short enough for the sockets below it.
@@ -36,7 +49,7 @@ impl Docker {
         ip(&["addr", "add", &format!("10.219.{}.1/24", id % 250), "dev", &bridge]);
         ip(&["link", "set", &bridge, "up"]);
         let path = |name: &str| directory.join(name).display().to_string();
-        let mut command = Command::new(daemon);
+        let mut command = command(&daemon);
         command
             .args(["--data-root", &path("data"), "--exec-root", &path("exec"), "--pidfile", &path("pid")])
             .args(["-H", &format!("unix://{}", path("sock")), "--bridge", &bridge, "--storage-driver", "vfs"])

@@ -14,8 +14,9 @@ use crate::entity::table::Who;
 use crate::selfobs::Loss;
 use remora_core::model::Pid;
 use remora_logs::Severity;
-use remora_logs::envelope::Stream;
+use remora_logs::envelope::{Entry as Wrapped, Part, Stream};
 use remora_logs::timestamp::UnixNanos;
+use std::borrow::Cow;
 use std::collections::hash_map::Entry as MapEntry;
 use std::collections::{HashMap, VecDeque};
 use std::io::BufReader;
@@ -224,7 +225,15 @@ impl Journal {
         (lane.used, lane.generation) = (now, generation);
         let table: TableId = intake.table(&lane.workload, wall);
         let target = Target { origin: &lane.origin, table, wall, now, since: 0, by: wall };
-        lane.lane.line(message, time(entry), fallback, stream, (0, self.number), target, intake);
+        let mark = (0, self.number);
+        match part(entry) {
+            Some(part) => {
+                let text = Cow::Borrowed(message);
+                let of_container = Wrapped { time: time(entry), stream: stream.unwrap_or(Stream::Stdout), part, text };
+                lane.lane.entry(&of_container, stream, mark, target, intake);
+            }
+            None => lane.lane.line(message, time(entry), fallback, stream, mark, target, intake),
+        }
     }
 }
 
@@ -272,6 +281,15 @@ fn severity(entry: &Entry, owner: &Owner) -> (Option<Stream>, Severity) {
         (Owner::Container(_), Some(6)) => (Some(Stream::Stdout), Severity::UNSPECIFIED),
         _ => (None, priority.and_then(Severity::from_syslog).unwrap_or_default()),
     }
+}
+
+/// Which part of a line a container engine wrote, if it is one: Docker marks all parts and the last one, Podman all but the
+/// last.
+fn part(entry: &Entry) -> Option<Part> {
+    entry.get("CONTAINER_ID_FULL")?;
+    let says = |field: &str| entry.text(field) == Some("true");
+    let more = says("CONTAINER_PARTIAL_MESSAGE") && !says("CONTAINER_PARTIAL_LAST");
+    Some(if more { Part::Partial } else { Part::Full })
 }
 
 /// When the program wrote it, else when the journal took it; microseconds in the journal.
@@ -325,6 +343,8 @@ fn wanted(field: &str) -> bool {
             | "PRIORITY"
             | "SYSLOG_IDENTIFIER"
             | "CONTAINER_ID_FULL"
+            | "CONTAINER_PARTIAL_MESSAGE"
+            | "CONTAINER_PARTIAL_LAST"
             | "UNIT"
             | "_SYSTEMD_UNIT"
             | "_PID"
@@ -356,6 +376,15 @@ mod tests {
         assert!(matches!(owner(&entry("_TRANSPORT=kernel")), Owner::Kernel));
         assert!(matches!(owner(&entry("_PID=7\n_COMM=cron")), Owner::Process(7, _)));
         assert!(matches!(owner(&entry("MESSAGE=x")), Owner::Host));
+    }
+
+    #[test]
+    fn parts_of_a_line_as_docker_and_podman_mark_them() {
+        let of = |text: &str| part(&entry(text));
+        assert_eq!(of("CONTAINER_ID_FULL=a\nCONTAINER_PARTIAL_MESSAGE=true\nCONTAINER_PARTIAL_LAST=false"), Some(Part::Partial));
+        assert_eq!(of("CONTAINER_ID_FULL=a\nCONTAINER_PARTIAL_MESSAGE=true\nCONTAINER_PARTIAL_LAST=true"), Some(Part::Full));
+        assert_eq!(of("CONTAINER_ID_FULL=a\nCONTAINER_PARTIAL_MESSAGE=true"), Some(Part::Partial));
+        assert_eq!((of("CONTAINER_ID_FULL=a"), of("CONTAINER_PARTIAL_MESSAGE=true")), (Some(Part::Full), None));
     }
 
     #[test]

@@ -77,7 +77,8 @@ impl Lane {
         self.open.map(|(mark, ..)| mark).or(self.part)
     }
 
-    fn entry(&mut self, entry: &Entry<'_>, stream: Option<Stream>, mark: Mark, target: Target<'_>, intake: &mut Intake) {
+    /// Takes a line, or a part of one, that a runtime wrapped.
+    pub(super) fn entry(&mut self, entry: &Entry<'_>, stream: Option<Stream>, mark: Mark, target: Target<'_>, intake: &mut Intake) {
         let first = *self.part.get_or_insert(mark);
         let mut parts = std::mem::take(&mut self.parts);
         let before = parts.dropped_bytes;

@@ -109,8 +109,7 @@ impl Sources {
     /// Sources that go on where `checkpoint` says; `None` if no agent has run here before.
     #[must_use]
     pub fn new(settings: Settings, entities: Entities, host: Host, checkpoint: Option<Checkpoint>) -> Self {
-        let horizon =
-            checkpoint.as_ref().map_or_else(SystemTime::now, |checkpoint| checkpoint.saved.checked_sub(DISCOVERY).unwrap_or(UNIX_EPOCH));
+        let horizon = horizon(checkpoint.as_ref().map(|checkpoint| checkpoint.saved), SystemTime::now());
         let Checkpoint { done, sent, .. } = checkpoint.unwrap_or_default();
         let mut owners = Owners::new(entities, host);
         let reads = settings.machine == Machine::Read;
@@ -344,6 +343,12 @@ impl Sources {
     }
 }
 
+/// What was made before this time, and has no position, was there before any agent. `saved` is when the last agent wrote its
+/// positions, by a clock that may have been ahead.
+fn horizon(saved: Option<SystemTime>, now: SystemTime) -> SystemTime {
+    saved.map_or(now, |saved| saved.min(now).checked_sub(DISCOVERY).unwrap_or(UNIX_EPOCH))
+}
+
 /// Nanoseconds since the Unix epoch.
 fn nanos(time: SystemTime) -> UnixNanos {
     u64::try_from(time.duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos()).unwrap_or(u64::MAX)
@@ -352,4 +357,18 @@ fn nanos(time: SystemTime) -> UnixNanos {
 /// The same files with nothing done.
 fn undone(sent: &[FilePosition]) -> Vec<FilePosition> {
     sent.iter().map(|position| FilePosition { done: [0; LANES], ..*position }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clock_that_was_set_back_makes_no_new_file_an_old_one() {
+        let now = UNIX_EPOCH + Duration::from_secs(1_000_000);
+        let (hour, minute) = (Duration::from_secs(3_600), DISCOVERY);
+        assert_eq!(horizon(None, now), now, "what is there before the first agent is old");
+        assert_eq!(horizon(Some(now - hour), now), now - hour - minute);
+        assert_eq!(horizon(Some(now + hour), now), now - minute);
+    }
 }

@@ -105,9 +105,10 @@ pub fn run(parts: Parts, stop: &AtomicBool) {
         if n < DRAIN {
             state.desk.seen(before);
         }
-        state.now = Reading::now().mono;
-        if clock.is_older_than(CLOCK, state.now) {
-            clock = Reading::now();
+        let reading = Reading::now();
+        state.now = reading.mono;
+        if clock.is_older_than(CLOCK, state.now) || clock.was_stepped(&reading) {
+            clock = reading;
         }
         state.desk.set_time(clock, state.now);
         if state.now.since(ticked) >= TICK || stopping {

@@ -6,6 +6,9 @@
 use remora_core::model::Mono;
 use std::time::Duration;
 
+/// The wall clock runs at most so much faster or slower between two readings, in nanoseconds; more is a step.
+const STEP: u64 = 20_000_000;
+
 /// One reading of both clocks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Reading {
@@ -36,6 +39,12 @@ impl Reading {
         }
     }
 
+    /// Whether the wall clock was set to another time between this reading and a later one.
+    #[must_use]
+    pub fn was_stepped(&self, later: &Self) -> bool {
+        self.unix(later.mono).abs_diff(later.unix_nanos) > STEP
+    }
+
     /// Whether this reading is older than `span` at `now`.
     #[must_use]
     pub fn is_older_than(&self, span: Duration, now: Mono) -> bool {
@@ -52,6 +61,15 @@ mod tests {
         let reading = Reading { mono: Mono(1_000), unix_nanos: 50_000 };
         assert_eq!([900, 1_000, 1_100].map(|time| reading.unix(Mono(time))), [49_900, 50_000, 50_100]);
         assert_eq!(Reading { mono: Mono(10), unix_nanos: 5 }.unix(Mono(0)), 0);
+    }
+
+    #[test]
+    fn a_wall_clock_that_was_set_is_noticed_and_one_that_drifts_is_not() {
+        let reading = Reading { mono: Mono(0), unix_nanos: 1_000_000_000_000 };
+        let later = |unix_nanos| Reading { mono: Mono(1_000_000_000), unix_nanos };
+        let stepped =
+            [1_001_000_000_000, 1_001_000_500_000, 1_002_000_000_000, 990_000_000_000].map(|unix| reading.was_stepped(&later(unix)));
+        assert_eq!(stepped, [false, false, true, true]);
     }
 
     #[test]

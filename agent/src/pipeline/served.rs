@@ -48,6 +48,8 @@ pub(super) struct Teller {
     began: FxHashMap<ExchangeId, Begun>,
     told: Vec<Told>,
     until: Mono,
+    /// By which the told times were made.
+    clock: Option<Reading>,
 }
 
 /// A request that has begun.
@@ -66,7 +68,7 @@ enum Announced {
 
 impl Teller {
     pub(super) fn new(feed: Feed) -> Self {
-        Self { feed, began: FxHashMap::default(), told: Vec::new(), until: Mono(0) }
+        Self { feed, began: FxHashMap::default(), told: Vec::new(), until: Mono(0), clock: None }
     }
 
     /// A request was seen.
@@ -116,7 +118,9 @@ impl Teller {
             process.is_none()
         });
         let Ok(mut waiting) = self.feed.0.try_lock() else { return };
-        if waiting.told.len() + self.told.len() > WAITING {
+        // Moments of before and after a step of the wall clock cannot be compared.
+        let stepped = self.clock.replace(clock).is_some_and(|before| before.was_stepped(&clock));
+        if stepped || waiting.told.len() + self.told.len() > WAITING {
             waiting.told.clear();
             self.told.clear();
             waiting.complete = Completeness::Missed;
@@ -197,4 +201,69 @@ fn window(written: Written) -> Window {
 
 fn nanos(duration: Duration) -> UnixNanos {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::trace::sampling::{Errors, ParentRule, Sampler};
+    use crate::trace::{Limits, Settings};
+    use remora_core::model::{Message, Role};
+
+    fn tracer() -> Tracer {
+        let sampler = Sampler::new(ParentRule::Follow, 1.0, Errors::default());
+        Tracer::new(Settings { sampler, instrumented: Vec::new(), seed: 1 }, Limits::default())
+    }
+
+    fn request(id: u64, at: u64) -> Exchange {
+        let request = Message { first: Mono(at), last: Mono(at), ..Message::default() };
+        Exchange { id: ExchangeId(id), role: Some(Role::Server), request, ..Exchange::default() }
+    }
+
+    #[test]
+    fn what_is_told_waits_for_the_log_thread_and_a_step_of_the_clock_makes_it_incomplete() {
+        let (feed, tracer) = (Feed::default(), tracer());
+        let mut teller = Teller::new(feed.clone());
+        let clock = Reading { mono: Mono(0), unix_nanos: 1_000_000_000_000 };
+        teller.request(&request(1, 5), clock);
+        teller.seen(Mono(10));
+        teller.turn(&tracer, clock);
+        teller.turn(&tracer, clock);
+        let take = || std::mem::take(&mut *feed.0.lock().unwrap());
+        let waiting = take();
+        let began = Told::Began { id: ExchangeId(1), process: None, at: 1_000_000_000_005, span: None };
+        assert_eq!((waiting.told, waiting.until, waiting.complete), (vec![began], 1_000_000_000_010, Completeness::All));
+        // Ten minutes back.
+        let stepped = Reading { mono: Mono(20), unix_nanos: clock.unix_nanos - 600_000_000_000 };
+        teller.request(&request(2, 15), clock);
+        teller.turn(&tracer, stepped);
+        assert_eq!(take().complete, Completeness::Missed);
+        teller.request(&request(3, 25), stepped);
+        teller.turn(&tracer, stepped);
+        assert_eq!((take().complete, teller.told.len()), (Completeness::All, 0));
+    }
+
+    #[test]
+    fn a_log_thread_that_does_not_listen_costs_a_bound() {
+        let (feed, tracer) = (Feed::default(), tracer());
+        let mut teller = Teller::new(feed.clone());
+        let clock = Reading { mono: Mono(0), unix_nanos: 1 };
+        for id in 0..WAITING as u64 + 10 {
+            teller.void(&request(id, 5));
+            if id % 1_000 == 0 {
+                teller.turn(&tracer, clock);
+            }
+        }
+        teller.turn(&tracer, clock);
+        let waiting = feed.0.lock().unwrap();
+        assert!(waiting.told.len() < WAITING);
+        assert_eq!(waiting.complete, Completeness::Missed);
+    }
+
+    #[test]
+    fn a_stamp_comes_somewhat_after_its_line() {
+        let at = 1_000_000_000;
+        assert_eq!(window(Written::Stamped(at)), Window { from: at - 101_000_000, to: at + 1_000_000 });
+        assert_eq!(window(Written::Between(0, at)), Window { from: 0, to: at + 1_000_000 });
+    }
 }

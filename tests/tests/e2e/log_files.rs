@@ -183,7 +183,7 @@ sys.stdin.read()
         Some(process)
     }
 
-    fn record<'a>(logs: &'a [Item], what: impl Fn(&str) -> bool) -> &'a Item {
+    fn record(logs: &[Item], what: impl Fn(&str) -> bool) -> &Item {
         let own = logs.iter().filter(|record| record.text("eventName").is_empty());
         let mut found = own.filter(|record| record.value["body"]["stringValue"].as_str().is_some_and(&what));
         found.next().expect("a record")

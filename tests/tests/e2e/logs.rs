@@ -30,7 +30,7 @@ fn join_lines_has_a_line_for_each_message() {
 }
 
 mod root {
-    use remora_tests::{Agent, Collector, Docker, Item, Scene, is_root, wait_until};
+    use remora_tests::{Agent, Collector, Docker, Item, Journald, Scene, is_root, wait_until};
     use rustix::process::Signal;
     use serde_json::{Value, json};
     use std::fs::{self, File, OpenOptions};
@@ -71,6 +71,36 @@ mod root {
             assert_eq!(error.attribute("log.record.template"), "no stock");
             assert_eq!(error.resource.get("container.name"), Some(&json!(driver)));
             assert!(error.text("timeUnixNano") <= error.text("observedTimeUnixNano") && error.text("timeUnixNano").len() == 19);
+        }
+    }
+
+    #[test]
+    fn each_line_of_dockers_journald_driver_is_a_record_of_its_container_however_long() {
+        let Some(journald) = Journald::start() else { return };
+        let Some(docker) = Docker::start_with(&journald) else { return };
+        let settings = [
+            ("REMORA_ENTITY_DOCKER_SOCKET", docker.socket().display().to_string()),
+            ("REMORA_HOST_ROOT", journald.root().display().to_string()),
+        ];
+        let Some(scene) = Scene::start_with(settings) else { return };
+        let script = "for i in $(seq 300); do echo \"INFO order $i paid\"; done; echo 'ERROR no stock' >&2; \
+                      printf 'INFO long '; head -c 40000 /dev/zero | tr '\\0' x; echo; sleep 86400";
+        let id = docker.run(&["--log-driver", "journald", "--name", "till"], &["sh", "-c", script]);
+        let all = ["INFO order 300 paid", "ERROR no stock", "INFO long "];
+        wait_until("all lines", || {
+            let logs = scene.collector.log_records();
+            all.iter().all(|start| !records(&logs, start).is_empty()).then_some(())
+        });
+
+        let telemetry = scene.end();
+        let orders = records(&telemetry.logs, "INFO order");
+        let expected: Vec<String> = (1..=300).map(|i| format!("INFO order {i} paid")).collect();
+        assert_eq!(orders.iter().map(body).collect::<Vec<_>>(), expected);
+        let (error, long) = (&records(&telemetry.logs, "ERROR")[0], &records(&telemetry.logs, "INFO long ")[0]);
+        assert_eq!((error.attribute("log.iostream"), &error.value["severityNumber"]), (json!("stderr"), &json!(17)));
+        assert_eq!((body(long).len(), long.attribute("log.iostream")), (40_010, json!("stdout")), "the engine cuts lines at 16 KiB");
+        for record in orders.iter().chain([error, long]) {
+            assert_eq!((record.service(), record.resource.get("container.id")), ("till", Some(&json!(id))));
         }
     }
 

@@ -14,7 +14,7 @@ async function main() {
   await consumer.connect();
   await consumer.subscribe({ topic: "orders", fromBeginning: true });
   let taken = 0;
-  await new Promise((resolve) => consumer.run({ eachMessage: async () => { taken += 1; if (taken === 14) resolve(); } }));
+  await new Promise((resolve) => consumer.run({ eachMessage: async () => { taken += 1; if (taken === 13) resolve(); } }));
   await consumer.disconnect();
 }
 

@@ -134,7 +134,7 @@ pub fn run(parts: Parts, stop: &AtomicBool) {
         }
     }
     state.flow.finish(state.now, &mut state.desk);
-    // What waits for its owner does so for a second at most.
+    // What waits for its owner does so for a few seconds at most.
     while state.desk.is_waiting() {
         std::thread::sleep(IDLE);
         state.now = Reading::now().mono;

@@ -44,7 +44,7 @@ const LISTENERS: usize = 4096;
 /// between them.
 const TURNS: u64 = 2;
 /// How long an exchange waits for its owner.
-const PATIENCE: Duration = Duration::from_millis(1_000);
+const PATIENCE: Duration = Duration::from_secs(3);
 /// `user_agent.original` of the agent's own export begins so; what carries it is never reported.
 pub(super) const OWN_USER_AGENT: &str = "Remora/";
 

@@ -67,6 +67,16 @@ impl Sampling {
     }
 }
 
+/// Bytes that were lost or fitted nothing.
+#[derive(Clone, Copy)]
+struct Passed {
+    /// Stream offset of the first of them.
+    at: u64,
+    bytes: u64,
+    /// The segment that held the last of them, or that showed that they are missing.
+    mark: Mark,
+}
+
 /// Bytes of one direction in front of the parser.
 #[derive(Default)]
 struct Lane {
@@ -77,8 +87,8 @@ struct Lane {
     marks: Vec<Mark>,
     /// Bytes from `offset` on that the parser does not want.
     skip: u64,
-    /// Whether a hole was met before classification.
-    holed: bool,
+    /// What passed in front of the bytes by which the connection is judged.
+    passed: Option<Passed>,
     fin: bool,
 }
 
@@ -228,14 +238,14 @@ impl Connection {
         match (&self.state, piece) {
             (State::Opaque, _) => {}
             (State::Unclassified(_), Piece::Bytes(at, bytes, mark)) => self.sampled(direction, at, bytes, mark, tools),
-            (State::Unclassified(_), Piece::Hole(_, mark)) => {
+            (State::Unclassified(_), Piece::Hole(at, bytes, mark)) => {
                 // What was in the hole is unknown: a sample must not span it.
                 let lane = &mut self.lanes[index(direction)];
-                lane.clear_to(mark.offset);
-                lane.holed = true;
+                lane.clear_to(at + bytes);
+                lane.passed = Some(Passed { at, bytes, mark });
             }
             (State::Parsing { .. }, Piece::Bytes(at, bytes, mark)) => self.parse(direction, at, bytes, mark, tools),
-            (State::Parsing { .. }, Piece::Hole(bytes, mark)) => self.hole(direction, bytes, mark, tools),
+            (State::Parsing { .. }, Piece::Hole(_, bytes, mark)) => self.hole(direction, bytes, mark, tools),
         }
     }
 
@@ -270,7 +280,7 @@ impl Connection {
             role: self.info.role,
             local_port: self.info.local.port(),
             remote_port: self.info.remote.port(),
-            midway: self.info.midway || egress.holed || ingress.holed,
+            midway: self.info.midway || egress.passed.is_some() || ingress.passed.is_some(),
             egress_first,
             refused: self.refused,
             last,
@@ -292,7 +302,11 @@ impl Connection {
     /// Judges by what comes from here on.
     fn elsewhere(&mut self, sampling: Sampling) {
         for lane in &mut self.lanes {
-            lane.clear_to(lane.offset + lane.bytes.len() as u64);
+            let bytes = lane.bytes.len() as u64;
+            if let Some(mark) = lane.marks.last() {
+                lane.passed = Some(Passed { at: lane.offset, bytes, mark: *mark });
+            }
+            lane.clear_to(lane.offset + bytes);
         }
         self.state = State::Unclassified(Sampling { segments: 0, egress_first: true, ..sampling });
     }
@@ -302,9 +316,24 @@ impl Connection {
         self.probation = Probation::new(midway && descriptor.pairing == Pairing::Order);
         tools.sink.classified(&self.info, Some(descriptor.name));
         self.want(descriptor.capture, tools);
+        if descriptor.pairing == Pairing::Order {
+            // Requests of the same burst may be among what passed.
+            self.tell_passed(tools);
+        }
         let order = if egress_first { [Direction::Egress, Direction::Ingress] } else { [Direction::Ingress, Direction::Egress] };
         for direction in order {
             self.run(direction, tools);
+        }
+    }
+
+    /// Tells the parser what passed before it was there.
+    fn tell_passed(&mut self, tools: &mut Tools<'_>) {
+        for direction in [Direction::Egress, Direction::Ingress] {
+            let Some(role) = self.info.role else { return };
+            if let Some(Passed { at, bytes, mark }) = self.lanes[index(direction)].passed.take() {
+                let before = Input::new(&[], at, &[]);
+                self.with_parser(tools, |parser, _, cx| parser.lost(sender(role, direction), &before, bytes, &mark, cx));
+            }
         }
     }
 

@@ -11,8 +11,8 @@ use crate::proto::Mark;
 pub(crate) enum Piece<'a> {
     /// The next bytes and their stream offset, carried by the segment `mark`, which may begin before them.
     Bytes(u64, &'a [u8], Mark),
-    /// So many bytes that will not come. `mark` is the segment that showed it.
-    Hole(u64, Mark),
+    /// From this stream offset on, so many bytes that will not come. The mark is the segment that showed it.
+    Hole(u64, u64, Mark),
 }
 
 /// Most segments kept while one before them is missing.
@@ -158,7 +158,7 @@ fn emit(at: &mut u64, start: u64, end: u64, data_at: u64, data: &[u8], mark: Mar
     let to = (from + data.len() as u64).min(end);
     let mut hole = |at: &mut u64, to: u64| {
         if *at < to {
-            deliver(Piece::Hole(to - *at, mark));
+            deliver(Piece::Hole(*at, to - *at, mark));
             *at = to;
         }
     };
@@ -172,7 +172,7 @@ fn emit(at: &mut u64, start: u64, end: u64, data_at: u64, data: &[u8], mark: Mar
         *at = to;
     }
     if *at < end {
-        deliver(Piece::Hole(end - *at, mark));
+        deliver(Piece::Hole(*at, end - *at, mark));
         *at = end;
     }
 }
@@ -212,7 +212,7 @@ mod tests {
     fn write(text: &mut String, piece: Piece<'_>) {
         match piece {
             Piece::Bytes(_, bytes, _) => text.push_str(&String::from_utf8_lossy(bytes)),
-            Piece::Hole(n, _) => text.push_str(&format!("<{n}>")),
+            Piece::Hole(_, n, _) => text.push_str(&format!("<{n}>")),
         }
     }
 

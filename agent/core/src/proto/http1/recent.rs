@@ -17,8 +17,8 @@ const LONGEST: usize = 1024;
 /// Sections of all connections.
 #[derive(Debug, Default)]
 pub(crate) struct Recent {
-    /// None before the first section.
-    slots: Vec<Slot>,
+    /// None before the first section; each slot is filled by the first section that comes there.
+    slots: Vec<Option<Box<Slot>>>,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -54,9 +54,9 @@ impl Recent {
     /// Reads the section at the start of `bytes`, if its end is there.
     pub(super) fn read<'a>(&mut self, conn: ConnId, from: End, bytes: &'a [u8]) -> Option<Section<'a>> {
         if self.slots.is_empty() {
-            self.slots.resize(SLOTS, Slot::default());
+            self.slots.resize_with(SLOTS, || None);
         }
-        let slot = &mut self.slots[slot(conn, from)];
+        let slot = self.slots[slot(conn, from)].get_or_insert_default();
         if !slot.section.is_empty() && bytes.starts_with(&slot.section) {
             return Some(Section { fields: slot.layout.fields(bytes), len: slot.section.len(), is_kept: true });
         }
@@ -67,13 +67,13 @@ impl Recent {
 
     /// What [`Self::keep_ends`] was told of the section that `conn`'s client sent last, if that is remembered.
     pub(super) fn ends(&self, conn: ConnId) -> Option<&Attrs> {
-        let (of, ends) = self.slots.get(slot(conn, End::Client))?.ends.as_ref()?;
+        let (of, ends) = self.slots.get(slot(conn, End::Client))?.as_ref()?.ends.as_ref()?;
         (*of == conn).then_some(ends)
     }
 
     /// Remembers what the section that `conn`'s client sent last says of the connection's ends.
     pub(super) fn keep_ends(&mut self, conn: ConnId, ends: Attrs) {
-        if let Some(slot) = self.slots.get_mut(slot(conn, End::Client)) {
+        if let Some(Some(slot)) = self.slots.get_mut(slot(conn, End::Client)) {
             slot.ends = Some((conn, ends));
         }
     }

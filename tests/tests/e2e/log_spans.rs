@@ -3,7 +3,9 @@
 //! The servers answer only when the test says so, which it does when a line has arrived: no clock decides what is seen.
 
 mod root {
+    use crate::curl;
     use remora_tests::{Docker, Item, Process, Scene, free_port, part, repository, wait_until};
+    use std::collections::HashMap;
     use std::fs::File;
     use std::io::{Read, Write};
     use std::net::TcpStream;
@@ -133,5 +135,49 @@ mod root {
         assert_eq!(of("serving second first"), ["", ""], "two are in flight");
         assert_eq!(of("serving alone again"), ["", ""], "two are in flight");
         assert_eq!(of("serving second again"), span("second"), "it is the only one left");
+    }
+
+    /// Requests of each of the two rounds below.
+    const ROUND: usize = 150;
+
+    #[test]
+    fn no_line_of_a_busy_server_has_the_span_of_another_request() {
+        let Some(docker) = Docker::start() else { return };
+        let Some(scene) = Scene::start_with([("REMORA_ENTITY_DOCKER_SOCKET", docker.socket().display().to_string())]) else { return };
+        let directory = TempDir::new().expect("a scratch directory");
+        // All may be answered at once.
+        for number in 0..2 * ROUND {
+            for name in [format!("{number}"), format!("{number}.again")] {
+                File::create(directory.path().join(name)).expect("a scratch file");
+            }
+        }
+        let mounts =
+            [format!("{}:/srv:ro", repository().join("tests/servers").display()), format!("{}:/told:ro", directory.path().display())];
+        let container = docker.run(
+            &["-v", &mounts[0], "-v", &mounts[1], "--name", "cart"],
+            &["python3", "/srv/logging_server.py", "0.0.0.0", "8000", "/told", "threads"],
+        );
+        let address = format!("{}:8000", docker.address(&container));
+        wait_until("a server", || TcpStream::connect(&address).ok());
+        // One after the other without a pause, then eight at a time.
+        let (one, many) = (format!("http://{address}/[0-{}]", ROUND - 1), format!("http://{address}/[{ROUND}-{}]", 2 * ROUND - 1));
+        if !curl(&["-o", "/dev/null", &one]) || !curl(&["-Z", "--parallel-max", "8", "-o", "/dev/null", &many]) {
+            return;
+        }
+        let last = |logs: &[Item]| (0..2 * ROUND).all(|number| line(logs, &format!("serving {number} again")).is_some());
+        wait_until("all lines", || last(&scene.collector.log_records()).then_some(()));
+
+        let telemetry = scene.end();
+        let paths: HashMap<[&str; 2], String> =
+            telemetry.spans.iter().map(|span| (ids(span), span.attribute("url.path").as_str().unwrap_or_default().to_owned())).collect();
+        let own = telemetry.logs.iter().filter(|record| record.text("eventName").is_empty() && record.service() == "cart");
+        let mut joined = 0;
+        for record in own.filter(|record| !record.text("spanId").is_empty()) {
+            let body = record.value["body"]["stringValue"].as_str().unwrap_or_default();
+            let path = paths.get(&ids(record)).unwrap_or_else(|| panic!("no span of {record:#?}"));
+            assert_eq!(body.split(' ').nth(1), path.strip_prefix('/'), "{body} is not of {path}");
+            joined += 1;
+        }
+        println!("{joined} of {} lines have a span", 4 * ROUND);
     }
 }

@@ -289,6 +289,7 @@ impl PatternTable {
         }
         let cost = template.bytes() + template.text_bytes() + PATTERN_OVERHEAD;
         if !self.make_room(cost, now, budget) {
+            replaced.iter().for_each(|pattern| self.retire_counts(pattern, pattern.id));
             return None;
         }
         let text: Arc<str> = template.text().into();

@@ -346,6 +346,8 @@ pub struct Outcome {
     pub voided: u64,
     /// Most bytes held at any time.
     pub held: usize,
+    /// Responses that turned out to be streams of events.
+    pub streams: u64,
     /// Messages that are no requests: how many, and bytes of payload, as (egress, ingress).
     pub messages: [(u64, u64); 2],
     announced: BTreeSet<u64>,
@@ -391,6 +393,10 @@ impl Sink for Outcome {
 
     fn capture(&mut self, _: ConnId, egress: Amount, ingress: Amount) {
         self.captures.push((egress, ingress));
+    }
+
+    fn streams(&mut self, _: &ConnInfo, _: &Exchange) {
+        self.streams += 1;
     }
 
     fn message(&mut self, _: &ConnInfo, _: &'static str, direction: Direction, bytes: u64) {

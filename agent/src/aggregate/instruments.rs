@@ -118,7 +118,7 @@ macro_rules! groups {
 groups! {
     HttpClient: &[
         s::HTTP_REQUEST_METHOD, s::SERVER_ADDRESS, s::SERVER_PORT, s::HTTP_RESPONSE_STATUS_CODE, s::ERROR_TYPE,
-        s::NETWORK_PROTOCOL_NAME, s::NETWORK_PROTOCOL_VERSION, s::URL_TEMPLATE, s::SERVICE_PEER_NAME,
+        s::NETWORK_PROTOCOL_NAME, s::NETWORK_PROTOCOL_VERSION, s::URL_TEMPLATE, s::SERVICE_PEER_NAME, s::REMORA_HTTP_STREAM,
     ] => [
         duration("http.client.request.duration", "Duration of HTTP client requests.", SECONDS),
         size("http.client.request.body.size", "Size of HTTP client request bodies.", Source::RequestBody),
@@ -126,7 +126,7 @@ groups! {
     ];
     HttpServer: &[
         s::HTTP_REQUEST_METHOD, s::URL_SCHEME, s::HTTP_RESPONSE_STATUS_CODE, s::HTTP_ROUTE, s::ERROR_TYPE,
-        s::NETWORK_PROTOCOL_NAME, s::NETWORK_PROTOCOL_VERSION,
+        s::NETWORK_PROTOCOL_NAME, s::NETWORK_PROTOCOL_VERSION, s::REMORA_HTTP_STREAM,
     ] => [
         duration("http.server.request.duration", "Duration of HTTP server requests.", SECONDS),
         size("http.server.request.body.size", "Size of HTTP server request bodies.", Source::RequestBody),
@@ -178,6 +178,10 @@ groups! {
         other("remora.websocket.messages", "WebSocket messages, each counted when it is whole.", "{message}", Shape::Counter),
         other("remora.websocket.io", "Payload bytes of WebSocket messages.", "By", Shape::Counter),
     ];
+    EventStream: &[
+        s::REMORA_CONNECTION_ROLE, s::SERVER_ADDRESS, s::SERVER_PORT, s::NETWORK_PEER_ADDRESS, s::SERVICE_PEER_NAME,
+        s::SERVICE_PEER_NAMESPACE,
+    ] => [other("remora.sse.streams", "Open streams of server-sent events.", "{stream}", Shape::UpDownCounter)];
     Listen: &[s::NETWORK_LOCAL_ADDRESS, s::NETWORK_LOCAL_PORT] => [
         other("remora.net.listen", "1 for each address that is listened on.", "1", Shape::Gauge),
     ];
@@ -228,7 +232,7 @@ mod tests {
             let (unit, shape) = *seen.entry(instrument.name).or_insert((instrument.unit, instrument.shape));
             assert_eq!((unit, shape), (instrument.unit, instrument.shape), "{}", instrument.name);
         }
-        assert_eq!(seen.len(), 26);
+        assert_eq!(seen.len(), 27);
     }
 
     #[test]

@@ -1,4 +1,5 @@
-//! Metrics of connections that carry messages instead of requests (WebSocket): how many are open, and what passes.
+//! Metrics of what stays open: connections that carry messages instead of requests (WebSocket) with what passes, and
+//! responses that are streams of events.
 //!
 //! They are counted with the peer of their connection, and only while that is counted itself ([`Aggregate::opened`]).
 
@@ -67,7 +68,21 @@ impl<E: Copy + Eq + Hash, C: Default> Aggregate<E, C> {
     }
 }
 
+impl<E: Copy + Eq + Hash, C: Default> Aggregate<E, C> {
+    /// So many more streams of events are open on an open connection; they end with it.
+    pub fn streams(&mut self, conn: ConnId, more: i64, at: Mono) {
+        let Self { connections, entities, .. } = self;
+        let Some(Tracked { entity, peer, streams, .. }) = connections.get_mut(&conn).filter(|_| more != 0) else { return };
+        *streams += more;
+        entities.streams(*entity, peer, more, at);
+    }
+}
+
 impl<E: Copy + Eq + Hash, C: Default> Entities<E, C> {
+    pub(super) fn streams(&mut self, entity: E, peer: &PeerKey, more: i64, at: Mono) {
+        self.row(entity, GroupId::EventStream, &peer.picked(), at)[0].shift(more);
+    }
+
     pub(super) fn messages_end(&mut self, entity: E, peer: &PeerKey, at: Mono) {
         self.row(entity, GroupId::WebSocket, &peer.picked(), at)[0].shift(-1);
     }

@@ -105,6 +105,8 @@ pub(super) struct Tracked<E> {
     pub(super) peer: PeerKey,
     totals: Totals,
     pub(super) carries: Carries,
+    /// Open streams of events.
+    pub(super) streams: i64,
 }
 
 impl<E: Copy + Eq + Hash, C: Default> Aggregate<E, C> {
@@ -112,16 +114,17 @@ impl<E: Copy + Eq + Hash, C: Default> Aggregate<E, C> {
     /// observed end opened it and that was seen. Told again with another entity or peer, it moves there.
     pub fn opened(&mut self, entity: E, conn: &ConnInfo, peer: &Peer<'_>, took: Option<Duration>, at: Mono) {
         let peer = PeerKey::new(conn, peer);
-        let (totals, carries) = self.forget(conn.id, at).unwrap_or_default();
+        let (totals, carries, streams) = self.forget(conn.id, at).unwrap_or_default();
         let row = self.entities.row(entity, GroupId::TcpPeer, &peer.picked(), at);
         row[CONNECTIONS].shift(1);
         if let Some(took) = took {
             row[CONNECT_DURATION].record(took.as_secs_f64());
         }
-        self.connections.insert(conn.id, Tracked { entity, peer, totals, carries: Carries::Bytes });
+        self.connections.insert(conn.id, Tracked { entity, peer, totals, carries: Carries::Bytes, streams: 0 });
         if carries == Carries::Messages {
             self.carries_messages(conn.id, at);
         }
+        self.streams(conn.id, streams, at);
     }
 
     /// A connect of `entity` failed with `error` (an `error.type`).
@@ -175,15 +178,18 @@ impl<E: Copy + Eq + Hash, C: Default> Aggregate<E, C> {
         self.entities.row(entity, GroupId::Listen, &picked, at)[0].set(value);
     }
 
-    fn forget(&mut self, conn: ConnId, at: Mono) -> Option<(Totals, Carries)> {
-        let Tracked { entity, peer, totals, carries } = self.connections.remove(&conn)?;
+    fn forget(&mut self, conn: ConnId, at: Mono) -> Option<(Totals, Carries, i64)> {
+        let Tracked { entity, peer, totals, carries, streams } = self.connections.remove(&conn)?;
         if self.entities.contains(entity) {
             self.entities.row(entity, GroupId::TcpPeer, &peer.picked(), at)[CONNECTIONS].shift(-1);
             if carries == Carries::Messages {
                 self.entities.messages_end(entity, &peer, at);
             }
+            if streams != 0 {
+                self.entities.streams(entity, &peer, -streams, at);
+            }
         }
-        Some((totals, carries))
+        Some((totals, carries, streams))
     }
 }
 

@@ -343,6 +343,25 @@ fn messages_and_open_connections_of_websockets_follow_their_connection() {
 }
 
 #[test]
+fn open_streams_of_events_follow_their_connection_and_end_with_it() {
+    let mut registry = Registry::new(Settings::default());
+    let conn = conn(1, Role::Client, "10.0.0.1:40000", "10.0.0.2:80");
+    registry.0.streams(ConnId(1), 1, Mono(1));
+    registry.0.opened(SHOP, &conn, &Peer::default(), None, Mono(1));
+    registry.0.streams(ConnId(1), 2, Mono(1));
+    registry.0.streams(ConnId(1), -1, Mono(1));
+    let open = |registry: &mut Registry, second| -> Vec<f64> {
+        let values = registry.values(second).into_iter().filter(|(series, _)| series.contains("remora.sse.streams"));
+        values.filter_map(|(_, value)| value).collect()
+    };
+    assert_eq!(open(&mut registry, 2), [1.0]);
+    registry.0.opened(CART, &conn, &Peer::default(), None, Mono(3));
+    assert_eq!(open(&mut registry, 4), [0.0, 1.0]);
+    registry.0.closed(ConnId(1), Mono(5));
+    assert_eq!(open(&mut registry, 6), [0.0, 0.0]);
+}
+
+#[test]
 fn a_listener_is_reported_while_it_listens() {
     let mut registry = Registry::new(Settings::default());
     let address = "[::]:80".parse().expect("address");

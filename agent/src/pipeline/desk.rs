@@ -26,7 +26,7 @@ use remora_core::model::{ConnId, ConnInfo, Exchange, ExchangeId, Mono, Pid, Role
 use remora_core::proto::{NameCache, WEBSOCKET};
 use remora_ebpf::wire::{self, Policy};
 use remora_otlp::{EncodedBatch, Metrics};
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 use std::collections::VecDeque;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
@@ -112,6 +112,8 @@ struct OpenConnection {
     counted: bool,
     /// What has passed before it was counted, where it carries messages.
     messages: Option<Box<Messages>>,
+    /// Streams of events that are open and not counted yet.
+    streams: i64,
 }
 
 /// Messages that wait for their connection to be counted.
@@ -149,6 +151,8 @@ pub struct Desk {
     turns: u64,
     policies: FxHashMap<u64, Policy>,
     open: FxHashMap<ConnId, OpenConnection>,
+    /// Exchanges whose responses are streams of events.
+    streaming: FxHashSet<ExchangeId>,
     /// Those whose owner is being looked up.
     uncounted: Vec<ConnInfo>,
     uncounted_generation: u64,
@@ -188,6 +192,7 @@ impl Desk {
             turns: 0,
             policies: FxHashMap::default(),
             open: FxHashMap::default(),
+            streaming: FxHashSet::default(),
             uncounted: Vec::new(),
             uncounted_generation: 0,
             names: NameCache::new(NAMES, NAME_FLOOR),
@@ -271,7 +276,7 @@ impl Desk {
 
     /// A connection is open; `took` is the time of its handshake. Counted once, as soon as its owner is known.
     pub fn opened(&mut self, conn: &ConnInfo, took: Option<Duration>) {
-        let open = self.open.entry(conn.id).or_insert(OpenConnection { took, counted: false, messages: None });
+        let open = self.open.entry(conn.id).or_insert(OpenConnection { took, counted: false, messages: None, streams: 0 });
         open.took = open.took.or(took);
         if !self.count_open(conn, None) && conn.owner.is_some() && self.uncounted.len() < WAITING {
             self.uncounted.push(conn.clone());
@@ -304,12 +309,29 @@ impl Desk {
         open.counted = true;
         let other = peers::entity(&self.peers, &self.entities, conn);
         self.aggregate.opened(entity, conn, &peer_of(other.as_deref()), open.took, self.now);
+        self.aggregate.streams(conn.id, std::mem::take(&mut open.streams), self.now);
         if let Some(messages) = open.messages.take() {
             self.aggregate.carries_messages(conn.id, self.now);
             self.aggregate.messages(conn.id, Direction::Egress, messages.egress, self.now);
             self.aggregate.messages(conn.id, Direction::Ingress, messages.ingress, self.now);
         }
         true
+    }
+
+    /// A stream of events begins (1) or ends (-1).
+    fn stream_changes(&mut self, conn: ConnId, change: i64) {
+        match self.open.get_mut(&conn) {
+            Some(open) if open.counted => self.aggregate.streams(conn, change, self.now),
+            Some(open) => open.streams += change,
+            None => {}
+        }
+    }
+
+    /// An exchange is over that may have been a stream of events.
+    fn stream_ends(&mut self, conn: ConnId, exchange: ExchangeId) {
+        if !self.streaming.is_empty() && self.streaming.remove(&exchange) {
+            self.stream_changes(conn, -1);
+        }
     }
 
     /// A connection carries messages from now on.
@@ -697,6 +719,7 @@ impl Sink for Desk {
     }
 
     fn exchange(&mut self, conn: &ConnInfo, exchange: Box<Exchange>) -> Option<Box<Exchange>> {
+        self.stream_ends(conn.id, exchange.id);
         if self.tracer.lacks_asker(&exchange) && self.peers.observes_other(conn) && self.unmet.len() < WAITING {
             self.tracer.answered(conn, &exchange);
             self.unmet.push_back(Unmet { conn: conn.clone(), exchange, turn: self.turns });
@@ -705,7 +728,14 @@ impl Sink for Desk {
         self.over(conn, exchange)
     }
 
+    fn streams(&mut self, conn: &ConnInfo, exchange: &Exchange) {
+        if self.streaming.len() < WAITING && self.streaming.insert(exchange.id) {
+            self.stream_changes(conn.id, 1);
+        }
+    }
+
     fn void(&mut self, conn: &ConnInfo, exchange: &Exchange) {
+        self.stream_ends(conn.id, exchange.id);
         self.tracer.void(conn, exchange);
         if let Some(served) = &mut self.served {
             served.void(exchange);

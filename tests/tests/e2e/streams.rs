@@ -3,6 +3,8 @@
 
 mod root {
     use remora_tests::{Client, Scene, Server, Telemetry, calls, run, wait_until};
+    use std::io::Write;
+    use std::net::TcpStream;
 
     /// The value of a metric by direction, as it was counted last.
     fn value(telemetry: &Telemetry, metric: &str, service: &str, port: u16, direction: &str) -> u64 {
@@ -55,11 +57,20 @@ mod root {
     fn a_stream_of_events_is_one_request_that_ends_with_its_last_event() {
         let Some(server) = Server::script("event_stream.py", &[]) else { return };
         let port = server.port();
-        let Some(scene) = Scene::start() else { return };
+        let Some(scene) = Scene::start_with([("OTEL_METRIC_EXPORT_INTERVAL", "200".to_owned())]) else { return };
         let url = |path: &str| format!("http://127.0.0.1:{port}/{path}");
         assert_eq!(run("curl", &["-s", "-N", "-o", "/dev/null", &url("events/100"), "-o", "/dev/null", &url("events/3")]), Some(true));
-        // Such a stream ends when its reader goes: that is no failure.
-        assert_eq!(run("curl", &["-s", "-N", "-m", "1", "-o", "/dev/null", &url("forever")]), Some(false));
+        // One that its reader gives up.
+        let mut reader = TcpStream::connect(("127.0.0.1", port)).expect("a server");
+        write!(reader, "GET /forever HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n\r\n").expect("a server that reads");
+        let open = |now: u64| {
+            let telemetry = Telemetry { metrics: scene.collector.metrics(), ..Telemetry::default() };
+            let counted = telemetry.counted("remora.sse.streams", "event_stream", port, &["remora.connection.role"]);
+            (counted.get("server") == Some(&now)).then_some(())
+        };
+        wait_until("an open stream", || open(1));
+        drop(reader);
+        wait_until("no open stream", || open(0));
 
         let telemetry = scene.end();
         let (calls, alone) = calls(telemetry.spans_of_port(port));
@@ -73,6 +84,9 @@ mod root {
                 client
             })
             .collect();
-        assert_eq!(ends, ["200 null"; 3]);
+        assert_eq!(ends, ["200 null", "200 null", "200 \"request_cancelled\""]);
+        let counted =
+            telemetry.counted("http.server.request.duration", "event_stream", port, &["http.response.status_code", "remora.http.stream"]);
+        assert_eq!(counted.into_iter().collect::<Vec<_>>(), [("200 | event-stream".to_owned(), 3)]);
     }
 }

@@ -80,6 +80,11 @@ pub trait Sink {
         let _ = (conn, protocol);
     }
 
+    /// The response to an announced request is a stream of events: it lasts until [`Self::exchange`] or [`Self::void`].
+    fn streams(&mut self, conn: &ConnInfo, exchange: &Exchange) {
+        let _ = (conn, exchange);
+    }
+
     /// A message that is no request and no answer passed `conn`, with `bytes` bytes of payload (WebSocket).
     fn message(&mut self, conn: &ConnInfo, protocol: &'static str, direction: Direction, bytes: u64) {
         let _ = (conn, protocol, direction, bytes);

@@ -154,6 +154,11 @@ impl Cx<'_> {
         self.handed_over.take()
     }
 
+    /// Tells that the response to an announced request is a stream that lasts until the exchange is finished.
+    pub fn streams(&mut self, exchange: &Exchange) {
+        self.sink.streams(self.conn, exchange);
+    }
+
     /// Counts a message that is no request and no answer (WebSocket): `from` has sent it whole, with `bytes` of payload.
     pub fn message(&mut self, from: End, bytes: u64) {
         let direction = if self.observes(from) { Direction::Egress } else { Direction::Ingress };

@@ -260,13 +260,14 @@ pub(crate) fn status(exchange: &mut Exchange, code: u16, cx: &Cx<'_>) {
 
 /// Marks a response that is a stream of events (HTML Standard §9.2, "Server-sent events"): it lasts as long as somebody
 /// listens, so its duration says nothing of how fast it was answered.
-pub(crate) fn stream(exchange: &mut Exchange, content_type: Option<&[u8]>) {
+pub(crate) fn stream(exchange: &mut Exchange, content_type: Option<&[u8]>, cx: &mut Cx<'_>) {
     const EVENTS: &[u8] = b"text/event-stream";
     let is_events = content_type.and_then(|value| value.split_at_checked(EVENTS.len())).is_some_and(|(media, parameters)| {
         media.eq_ignore_ascii_case(EVENTS) && parameters.first().is_none_or(|byte| matches!(byte, b';' | b' ' | b'\t'))
     });
     if is_events {
         exchange.attrs.set_static(s::REMORA_HTTP_STREAM, "event-stream");
+        cx.streams(exchange);
     }
 }
 

@@ -54,7 +54,7 @@ impl Http1 {
                 Family::Rpc => web::head(exchange, code, fields, cx.role()),
                 _ => {
                     http::status(exchange, code, cx);
-                    http::stream(exchange, fields.content_type);
+                    http::stream(exchange, fields.content_type, cx);
                 }
             }
             if let (101, Some(protocol)) = (code, fields.upgrade) {

@@ -71,6 +71,7 @@ fn a_stream_of_events_is_one_request_until_it_ends() {
     for split in [usize::MAX, 7, 1] {
         let outcome = chunked.clone().split(split).run();
         assert_eq!(outcome.brief(KEYS), ["GET 200 event-stream", "GET 200 -"], "{split}");
+        assert_eq!(outcome.streams, 1);
         assert_eq!((lasts(&outcome), outcome.losses.len()), ((1, 9004, Some(2 * event.len() as u64)), 0), "{split}");
     }
     // The end of the connection ends it, whoever brings that about: it is no error, and it is the response's end.

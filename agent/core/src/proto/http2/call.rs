@@ -228,7 +228,7 @@ impl Call {
             (Some(_), _) => self.web = format.and_then(WebBody::of).map(Box::new),
             (None, Some(status)) => {
                 http::status(&mut self.exchange, status, cx);
-                http::stream(&mut self.exchange, head.get(Name::ContentType));
+                http::stream(&mut self.exchange, head.get(Name::ContentType), cx);
             }
             (None, None) => {}
         }

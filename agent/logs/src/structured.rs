@@ -112,15 +112,17 @@ enum Role {
 /// Reads a structured line; `None` if it is neither JSON nor logfmt.
 pub(crate) fn parse(line: &[u8], keep_attributes: bool) -> Option<(Format, Fields<'_>)> {
     let line = crate::bytes::trim(line);
+    let format = match line.first()? {
+        b'{' => Format::Json,
+        _ if logfmt::looks_like(line) => Format::Logfmt,
+        _ => return None,
+    };
     let mut fields = Fields { keep_attributes, message_rank: u8::MAX, ..Fields::default() };
-    if line.first() == Some(&b'{') {
-        json::visit(line, |path, value| fields.take(path, value)).ok()?;
-        return Some((Format::Json, fields));
+    match format {
+        Format::Json => json::visit(line, |path, value| fields.take(path, value)).ok()?,
+        Format::Logfmt => logfmt::visit(line, |key, value| fields.take(key, value))?,
     }
-    if logfmt::looks_like(line) && logfmt::visit(line, |key, value| fields.take(key, value)).is_some() {
-        return Some((Format::Logfmt, fields));
-    }
-    None
+    Some((format, fields))
 }
 
 /// Calls `field` with every field of a JSON object; `None` if `text` is none.

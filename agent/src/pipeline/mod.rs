@@ -7,23 +7,28 @@
 pub mod capture;
 pub mod clients;
 mod clock;
+mod connections;
 mod console;
 mod desk;
 mod early;
 pub mod export;
 mod identity;
+mod listeners;
 mod log_batch;
 mod log_counts;
 mod log_limits;
 pub mod logs;
 mod metrics;
+mod parties;
 mod peers;
 pub mod replay;
 pub mod report;
 mod routes;
 mod served;
+mod shown;
 mod spans;
 mod translate;
+mod wanted;
 
 pub use clock::Reading;
 pub use desk::{Desk, DeskSettings};

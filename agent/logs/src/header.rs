@@ -88,6 +88,18 @@ impl<'a> Parser<'a> {
         }
     }
 
+    /// `[pid:tid:MMDD/time:LEVEL:file.cc(12)] message` (or `file.cc:12`) of Chromium and what embeds it.
+    fn colon_columns(&mut self, inner: &'a [u8], end: usize) -> bool {
+        let mut columns = inner.rsplit(|byte| *byte == b':').skip_while(|column| column.iter().all(u8::is_ascii_digit));
+        let (Some(source), Some(word), Some(_)) = (columns.next(), columns.next(), columns.next()) else { return false };
+        let placed = source.contains(&b'.') && word.iter().all(u8::is_ascii_uppercase);
+        let Some(severity) = Severity::from_word(word).filter(|_| placed) else { return false };
+        self.set_level(severity, word);
+        self.header.has_time = inner.contains(&b'/');
+        self.at = end + 1;
+        true
+    }
+
     fn rest(&self) -> &'a [u8] {
         self.text.get(self.at..).unwrap_or_default()
     }
@@ -183,6 +195,9 @@ impl<'a> Parser<'a> {
         }
         let Some((start, end)) = group(self.text, self.at) else { return false };
         let inner = &self.text[start..end];
+        if self.colon_columns(inner, end) {
+            return true;
+        }
         let Some(time) = timestamp::end(inner) else { return false };
         let mut level = None;
         let mut logger: &[u8] = &[];
@@ -902,6 +917,8 @@ mod tests {
             ),
             ("2026-11-25 15:04:05.767815 [WARNING] sofia_reg.c:1533 SIP auth", 13, "WARNING", "sofia_reg.c:1533", "SIP auth"),
             ("@400000004c91b044077a9e94 imap-login: Info: Aborted login", 9, "Info", "imap-login", "Info: Aborted login"),
+            ("[1234:5678:1125/150405.123456:ERROR:bus.cc(408)] Failed to connect", 17, "ERROR", "", "Failed to connect"),
+            ("[1234:5678:1125/150405.123456:ERROR:dbus/bus.cc:405] Failed to connect", 17, "ERROR", "", "Failed to connect"),
             ("2026/11/25 15:04:05 dial failed: i/o timeout", 0, "", "", "dial failed: i/o timeout"),
             ("[   12.345678] ACPI: Core revision 20221020", 0, "", "", "ACPI: Core revision 20221020"),
             ("2026-11-25T15:04:05.123456+00:00 host app: started", 0, "", "app", "started"),

@@ -49,11 +49,11 @@ pub(crate) fn target(exchange: &mut Exchange, request: &Request<'_>, cx: &mut Cx
 
 /// What a request says of the ends of its connection, if its header fields alone tell that: then it is the same for
 /// all requests with these fields on the connection, whose target must have no authority ([`is_origin_form`]).
-pub(crate) fn ends(request: &Request<'_>, cx: &Cx<'_>) -> Option<Attrs> {
+/// Returns whether that is so.
+pub(crate) fn ends(attrs: &mut Attrs, request: &Request<'_>, cx: &Cx<'_>) -> bool {
     let parts = Parts::of(request);
-    let mut attrs = Attrs::default();
-    let is_cut = parts.ends(&mut attrs, cx);
-    (is_origin_form(request.target) && parts.authority.is_some() && !is_cut).then_some(attrs)
+    let is_cut = parts.ends(attrs, cx);
+    is_origin_form(request.target) && parts.authority.is_some() && !is_cut
 }
 
 /// Whether a target is a path (RFC 9112 §3.2.1).

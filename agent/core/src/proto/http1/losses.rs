@@ -98,7 +98,7 @@ impl Http1 {
             (_, Some((method, target))) => (RequestLine { method, target, version: "1.1" }, head::Fields::default(), true),
             _ => return,
         };
-        let section = Section { fields, len: 0, is_kept: false };
+        let section = Section { fields, len: 0 };
         self.turn(before.mark(0).ack, cx);
         let mut exchange = self.begin(&line, &section, before, cx);
         if let Some(exchange) = &mut exchange {

@@ -1,5 +1,5 @@
-//! Header sections that were read last: one that is sent again is not read again, nor is what it says of the ends of its
-//! connection written anew.
+//! Header sections that were read last: one that is sent again is not read again. What requests say of the ends of their
+//! connection, mostly always the same, is not written anew either.
 //!
 //! A section is taken for one that is remembered only where all its bytes are the same; the connection decides no more
 //! than where it is looked for. Bounded: one slot for each direction of some thousand connections.
@@ -21,15 +21,47 @@ pub(crate) struct Recent {
     slots: Vec<Option<Box<Slot>>>,
 }
 
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 struct Slot {
     section: Vec<u8>,
     layout: Layout,
-    ends: Option<(ConnId, Attrs)>,
+    ends: Option<Ends>,
+}
+
+/// What the fields of a connection's latest request say of its ends.
+#[derive(Debug, Default)]
+pub(super) struct Ends {
+    conn: Option<ConnId>,
+    host: Vec<u8>,
+    user_agent: Vec<u8>,
+    pub(super) attrs: Attrs,
+}
+
+impl Ends {
+    /// Becomes that of a request with these fields on `conn`, but for the attributes.
+    pub(super) fn of(&mut self, conn: ConnId, fields: &Fields<'_>) {
+        self.conn = Some(conn);
+        for (own, field) in [(&mut self.host, fields.host), (&mut self.user_agent, fields.user_agent)] {
+            own.clear();
+            own.extend_from_slice(field.unwrap_or_default());
+        }
+        self.attrs.clear();
+    }
+
+    /// What these fields say is not all that there is to say.
+    pub(super) fn forget(&mut self) {
+        self.conn = None;
+    }
+
+    fn are_of(&self, conn: ConnId, fields: &Fields<'_>) -> bool {
+        self.conn == Some(conn)
+            && *self.host == *fields.host.unwrap_or_default()
+            && *self.user_agent == *fields.user_agent.unwrap_or_default()
+    }
 }
 
 /// Where in a section the fields are that [`Fields`] holds.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 struct Layout {
     host: Option<Range<usize>>,
     user_agent: Option<Range<usize>>,
@@ -46,8 +78,6 @@ pub(super) struct Section<'a> {
     pub(super) fields: Fields<'a>,
     /// Its length with the empty line.
     pub(super) len: usize,
-    /// Whether it is remembered now.
-    pub(super) is_kept: bool,
 }
 
 impl Recent {
@@ -58,38 +88,40 @@ impl Recent {
         }
         let slot = self.slots[slot(conn, from)].get_or_insert_default();
         if !slot.section.is_empty() && bytes.starts_with(&slot.section) {
-            return Some(Section { fields: slot.layout.fields(bytes), len: slot.section.len(), is_kept: true });
+            return Some(Section { fields: slot.layout.fields(bytes), len: slot.section.len() });
         }
         let (fields, Some(len)) = fields(bytes, 0) else { return None };
-        let is_kept = slot.keep(&bytes[..len], &fields);
-        Some(Section { fields, len, is_kept })
+        slot.keep(&bytes[..len], &fields);
+        Some(Section { fields, len })
     }
 
-    /// What [`Self::keep_ends`] was told of the section that `conn`'s client sent last, if that is remembered.
-    pub(super) fn ends(&self, conn: ConnId) -> Option<&Attrs> {
-        let (of, ends) = self.slots.get(slot(conn, End::Client))?.as_ref()?.ends.as_ref()?;
-        (*of == conn).then_some(ends)
+    /// What a request with these fields says of the ends of `conn`, if the one before it said the same.
+    pub(super) fn ends(&self, conn: ConnId, fields: &Fields<'_>) -> Option<&Attrs> {
+        let ends = self.slots.get(slot(conn, End::Client))?.as_ref()?.ends.as_ref()?;
+        ends.are_of(conn, fields).then_some(&ends.attrs)
     }
 
-    /// Remembers what the section that `conn`'s client sent last says of the connection's ends.
-    pub(super) fn keep_ends(&mut self, conn: ConnId, ends: Attrs) {
+    /// Memory for [`Self::keep_ends`].
+    pub(super) fn take_ends(&mut self, conn: ConnId) -> Ends {
+        self.slots.get_mut(slot(conn, End::Client)).and_then(|slot| slot.as_mut()?.ends.take()).unwrap_or_default()
+    }
+
+    /// Remembers what the latest request of `conn` said of its ends.
+    pub(super) fn keep_ends(&mut self, conn: ConnId, ends: Ends) {
         if let Some(Some(slot)) = self.slots.get_mut(slot(conn, End::Client)) {
-            slot.ends = Some((conn, ends));
+            slot.ends = Some(ends);
         }
     }
 }
 
 impl Slot {
     /// Remembers a section, unless it is one that will not be sent again.
-    fn keep(&mut self, section: &[u8], fields: &Fields<'_>) -> bool {
-        let is_kept = section.len() <= LONGEST && fields.bad == 0 && fields.traceparent.is_none();
-        if is_kept {
+    fn keep(&mut self, section: &[u8], fields: &Fields<'_>) {
+        if section.len() <= LONGEST && fields.bad == 0 && fields.traceparent.is_none() {
             self.section.clear();
             self.section.extend_from_slice(section);
             self.layout = Layout::of(section, fields);
-            self.ends = None;
         }
-        is_kept
     }
 }
 
@@ -137,7 +169,7 @@ mod tests {
     fn what_is_remembered_is_what_was_read() {
         let mut recent = Recent::default();
         let read = recent.read(ConnId(1), End::Client, ONE).expect("it is whole");
-        assert_eq!((read.len, read.is_kept), (ONE.len() - 4, true));
+        assert_eq!(read.len, ONE.len() - 4);
         assert_eq!(read.fields, fields(ONE, 0).0);
         let moved = [ONE, b"more"].concat();
         assert_eq!(recent.read(ConnId(1), End::Client, &moved), Some(read));
@@ -147,20 +179,28 @@ mod tests {
     }
 
     #[test]
-    fn ends_belong_to_one_section_of_one_connection() {
+    fn ends_belong_to_the_fields_of_one_connection() {
         let mut recent = Recent::default();
-        let read = |recent: &mut Recent, conn, bytes| recent.read(ConnId(conn), End::Client, bytes).is_some();
-        assert!(read(&mut recent, 1, ONE));
-        recent.keep_ends(ConnId(1), Attrs::default());
-        let other = 1 + SLOTS as u64;
-        assert!(recent.ends(ConnId(1)).is_some() && recent.ends(ConnId(other)).is_none());
-        assert!(read(&mut recent, other, b"Host: x\r\n\r\n") && recent.ends(ConnId(1)).is_none());
+        let other = 1 + SLOTS as u64 / 2;
+        let read = |recent: &mut Recent, bytes| recent.read(ConnId(1), End::Client, bytes).expect("it is whole").fields;
+        let fields = read(&mut recent, ONE);
+        let mut ends = recent.take_ends(ConnId(1));
+        ends.of(ConnId(1), &fields);
+        recent.keep_ends(ConnId(1), ends);
+        // The rest of the fields does not matter.
+        let fields = read(&mut recent, b"user-agent: ua\r\ntraceparent: 00-1\r\nhost: a.example:80\r\n\r\n");
+        assert!(recent.ends(ConnId(1), &fields).is_some() && recent.ends(ConnId(other), &fields).is_none());
+        let fields = read(&mut recent, b"user-agent: ua\r\nhost: b.example:80\r\n\r\n");
+        assert!(recent.ends(ConnId(1), &fields).is_none());
     }
 
     #[test]
     fn a_section_with_a_trace_of_its_own_is_not_kept() {
         let mut recent = Recent::default();
-        let read = recent.read(ConnId(1), End::Client, b"Host: a\r\ntraceparent: 00-1\r\n\r\n").expect("it is whole");
-        assert!(!read.is_kept && read.fields.traceparent.is_some());
+        let traced = b"Host: a\r\ntraceparent: 00-1\r\n\r\n";
+        for _ in 0..2 {
+            let read = recent.read(ConnId(1), End::Client, traced).expect("it is whole");
+            assert!(read.fields.traceparent.is_some());
+        }
     }
 }

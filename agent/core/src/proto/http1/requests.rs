@@ -1,7 +1,7 @@
 //! Heads of requests: each begins a call.
 
 use super::body::{Asked, Framing};
-use super::head::{Parsed, RequestLine};
+use super::head::{Fields, Parsed, RequestLine};
 use super::recent::Section;
 use super::{Answer, Call, Http1, Reading, Turns, body, head, web};
 use crate::flow::Loss;
@@ -75,8 +75,8 @@ impl Http1 {
         let request = http::Request { method, scheme: "http", authority: fields.host, target, version, user_agent: fields.user_agent };
         if web::is_call(fields) {
             http::rpc(&mut exchange, &request, Some(target), cx);
-        } else if section.is_kept && http::is_origin_form(target) {
-            describe(&mut exchange, &request, cx);
+        } else if http::is_origin_form(target) {
+            describe(&mut exchange, &request, fields, cx);
         } else {
             http::request(&mut exchange, &request, cx);
         }
@@ -130,14 +130,21 @@ impl Http1 {
     }
 }
 
-/// Sets the attributes of a request whose header section is remembered, and whose target is a path.
-fn describe(exchange: &mut Exchange, request: &http::Request<'_>, cx: &mut Cx<'_>) {
-    if let Some(ends) = cx.shared.http1.ends(cx.conn.id) {
+/// Sets the attributes of a request whose target is a path.
+fn describe(exchange: &mut Exchange, request: &http::Request<'_>, fields: &Fields<'_>, cx: &mut Cx<'_>) {
+    let conn = cx.conn.id;
+    if let Some(ends) = cx.shared.http1.ends(conn, fields) {
         exchange.attrs.clone_from(ends);
         return http::target(exchange, request, cx);
     }
     http::request(exchange, request, cx);
-    if let Some(ends) = http::ends(request, cx) {
-        cx.shared.http1.keep_ends(cx.conn.id, ends);
+    if fields.host.is_none() {
+        return;
     }
+    let mut ends = cx.shared.http1.take_ends(conn);
+    ends.of(conn, fields);
+    if !http::ends(&mut ends.attrs, request, cx) {
+        ends.forget();
+    }
+    cx.shared.http1.keep_ends(conn, ends);
 }

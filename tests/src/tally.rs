@@ -51,8 +51,13 @@ impl Telemetry {
     /// A point has no number.
     #[must_use]
     pub fn counted(&self, metric: &str, service: &str, port: u16, keys: &[&str]) -> Tally {
+        self.counted_by(metric, |item| item.service() == service, port, keys)
+    }
+
+    /// As [`Telemetry::counted`], by the services that `counts` takes: programs that end at once may have no name.
+    pub fn counted_by(&self, metric: &str, counts: impl Fn(&Item) -> bool, port: u16, keys: &[&str]) -> Tally {
         let mut last: BTreeMap<String, (String, u64)> = BTreeMap::new();
-        for item in self.metrics.iter().filter(|item| item.text("name") == metric && item.service() == service) {
+        for item in self.metrics.iter().filter(|item| item.text("name") == metric && counts(item)) {
             for point in points(&item.value) {
                 let own = attributes(&point["attributes"]);
                 let is_ended = point["flags"].as_u64().unwrap_or(0) & 1 != 0;

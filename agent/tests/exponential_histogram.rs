@@ -75,8 +75,7 @@ fn sdks(values: &[f64]) -> Summary {
     let histogram = provider.meter("test").f64_histogram("values").build();
     values.iter().for_each(|value| histogram.record(*value, &[]));
     provider.force_flush().expect("an export");
-    let summary = last.0.lock().expect("one thread").clone();
-    summary
+    last.0.lock().expect("one thread").clone()
 }
 
 /// Durations from nanoseconds to days, powers of two, and zero.

@@ -5,14 +5,14 @@
 
 use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use remora_core::model::Pid;
 use serde::Deserialize;
 
 use super::cgroup::{ContainerId, ContainerRef, Runtime};
 use super::container::{Container, Image, LogTarget};
-use super::engine::{Broken, EngineError, EngineEvent, Reports};
+use super::engine::{self, Broken, EngineError, Reports};
 use super::kubelet_logs::{below, entries};
 use super::process;
 use super::read;
@@ -25,8 +25,6 @@ const HOMES: &str = "/home";
 const IN_HOME: &str = ".local/share/containers/storage";
 /// Largest list and specification that are read, bytes.
 const MAX_FILE: usize = 8 << 20;
-/// Between looks for new containers.
-const LOOK: Duration = Duration::from_secs(2);
 
 /// A container of the list.
 #[derive(Debug, Default, Deserialize)]
@@ -81,26 +79,7 @@ impl ContainerStore {
 
     /// Tells of containers that come and go.
     pub(super) async fn watch(&self, reports: &Reports) -> Broken {
-        let mut known: HashSet<ContainerId> = HashSet::new();
-        let mut seen = Vec::new();
-        loop {
-            let root = self.root.clone();
-            let before = std::mem::take(&mut seen);
-            let looked = tokio::task::spawn_blocking(move || look(&root, before)).await;
-            let (now, ids) = looked.unwrap_or_default();
-            seen = now;
-            if let Some(ids) = ids {
-                let new = ids.difference(&known).map(|id| EngineEvent::Changed { id: id.clone(), told: None });
-                let gone = known.difference(&ids).map(|id| EngineEvent::Ended(id.clone()));
-                for event in new.chain(gone) {
-                    if reports.send(event).await.is_err() {
-                        return Broken::after(EngineError::Ended);
-                    }
-                }
-                known = ids;
-            }
-            tokio::time::sleep(LOOK).await;
-        }
+        engine::watch_files(&self.root, reports, look).await
     }
 }
 

@@ -3,6 +3,7 @@
 //! Only asks, never changes anything. Every question has a time limit, few run at once, and an engine that goes away is
 //! tried again with growing pauses: it may cost names, never time of anyone else.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -21,6 +22,9 @@ use super::kubelet_logs::KubeletLogs;
 const AT_ONCE: usize = 8;
 /// Pauses between attempts to reach an engine: the first, doubled up to the last.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(30));
+
+/// Between looks at files that name containers.
+pub(super) const LOOK: Duration = Duration::from_secs(2);
 
 /// Where an engine listens.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -210,5 +214,34 @@ impl Broken {
 
     pub(super) fn after(error: EngineError) -> Self {
         Self { error, stood: true }
+    }
+}
+
+/// Looks at the files of a runtime again and again, and tells of containers that come and go.
+///
+/// `look` gets what it saw the last time, and returns what it saw now and, if that may have changed, which containers there
+/// are. It may block.
+pub(super) async fn watch_files<Seen: Default + Send + 'static>(
+    root: &Path,
+    reports: &Reports,
+    look: fn(&Path, Seen) -> (Seen, Option<HashSet<ContainerId>>),
+) -> Broken {
+    let (mut known, mut seen) = (HashSet::new(), Seen::default());
+    loop {
+        let (root, before) = (root.to_path_buf(), std::mem::take(&mut seen));
+        let looked = tokio::task::spawn_blocking(move || look(&root, before)).await;
+        let (now, ids) = looked.unwrap_or_default();
+        seen = now;
+        if let Some(ids) = ids {
+            let new = ids.difference(&known).map(|id| EngineEvent::Changed { id: id.clone(), told: None });
+            let gone = known.difference(&ids).map(|id| EngineEvent::Ended(id.clone()));
+            for event in new.chain(gone) {
+                if reports.send(event).await.is_err() {
+                    return Broken::after(EngineError::Ended);
+                }
+            }
+            known = ids;
+        }
+        tokio::time::sleep(LOOK).await;
     }
 }

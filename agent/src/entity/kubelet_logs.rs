@@ -6,11 +6,11 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use super::cgroup::{ContainerId, ContainerRef, PodRef};
 use super::container::{Container, Image, LogTarget};
-use super::engine::{Asked, Broken, EngineError, EngineEvent, Reports};
+use super::engine::{self, Asked, Broken, EngineError, LOOK, Reports};
 use super::process::Declared;
 
 /// Logs of pods on the host.
@@ -19,8 +19,6 @@ pub(crate) const PODS: &str = "/var/log/pods";
 const CONTAINERS: &str = "/var/log/containers";
 /// Most entries of a directory that are read.
 const MAX_ENTRIES: usize = 16_384;
-/// Between looks for new links.
-const LOOK: Duration = Duration::from_secs(2);
 
 /// A container of a pod, as the path of its log names it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -91,36 +89,20 @@ impl KubeletLogs {
 
     /// Tells of links that come and go.
     pub(super) async fn watch(&self, reports: &Reports) -> Broken {
-        let mut known: HashSet<ContainerId> = HashSet::new();
-        let mut changed = None;
-        loop {
-            let root = self.root.clone();
-            let looked = tokio::task::spawn_blocking(move || look(&root, changed)).await;
-            if let Ok(Some((at, ids))) = looked {
-                changed = Some(at);
-                let new = ids.difference(&known).map(|id| EngineEvent::Changed { id: id.clone(), told: None });
-                let gone = known.difference(&ids).map(|id| EngineEvent::Ended(id.clone()));
-                for event in new.chain(gone) {
-                    if reports.send(event).await.is_err() {
-                        return Broken::after(EngineError::Ended);
-                    }
-                }
-                known = ids;
-            }
-            tokio::time::sleep(LOOK).await;
-        }
+        engine::watch_files(&self.root, reports, look).await
     }
 }
 
-/// The ids of all links, if their directory changed.
-fn look(root: &Path, seen: Option<SystemTime>) -> Option<(SystemTime, HashSet<ContainerId>)> {
-    let modified = std::fs::metadata(below(root, Path::new(CONTAINERS))).ok()?.modified().ok()?;
+/// When the directory of links last changed, and the ids of all links if it has since.
+fn look(root: &Path, seen: Option<SystemTime>) -> (Option<SystemTime>, Option<HashSet<ContainerId>>) {
+    let modified = std::fs::metadata(below(root, Path::new(CONTAINERS))).and_then(|metadata| metadata.modified());
+    let Ok(modified) = modified else { return (seen, None) };
     // What comes within the resolution of the file system's clock would be missed without a second look.
     let settled = modified.elapsed().is_ok_and(|age| age > 2 * LOOK);
     if settled && seen == Some(modified) {
-        return None;
+        return (seen, None);
     }
-    Some((modified, links(root).into_iter().map(|(id, _)| id).collect()))
+    (Some(modified), Some(links(root).into_iter().map(|(id, _)| id).collect()))
 }
 
 fn find(root: &Path, asked: &Asked) -> Option<Container> {

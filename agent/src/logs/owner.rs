@@ -80,10 +80,24 @@ impl Owners {
 
     /// The container of a pod that a runtime has described by the same names.
     fn described_pod(&mut self, pod: &PodContainer) -> Option<Arc<Entity>> {
+        self.named_pod(&pod.uid, &pod.container, pod.restarts)
+    }
+
+    fn named_pod(&mut self, uid: &str, container: &str, restarts: Option<i64>) -> Option<Arc<Entity>> {
         self.refresh();
-        let key = |restarts| (pod.uid.clone(), pod.container.clone(), restarts);
-        let id = self.pods.get(&key(pod.restarts)).or_else(|| self.pods.get(&key(None)))?;
+        let key = |restarts| (uid.to_owned(), container.to_owned(), restarts);
+        let id = self.pods.get(&key(restarts)).or_else(|| self.pods.get(&key(None)))?;
         self.entities.get(*id)
+    }
+
+    /// What a runtime has told since of a container that was made here.
+    pub(super) fn described(&mut self, stranger: &Entity) -> Option<Arc<Entity>> {
+        let by_id = stranger.placement.container.as_ref().and_then(|container| self.entities.by_container(&container.id));
+        by_id.filter(|entity| entity.container.is_some()).or_else(|| {
+            let name = |key| stranger.resource.str(key);
+            let restarts = stranger.resource.int(semconv::K8S_CONTAINER_RESTART_COUNT);
+            self.named_pod(name(semconv::K8S_POD_UID)?, name(semconv::K8S_CONTAINER_NAME)?, restarts)
+        })
     }
 
     /// A container that only its id tells of.

@@ -206,6 +206,11 @@ impl Sources {
         state
     }
 
+    /// What has become known since of the container of a message, if it was a stranger when the message was read.
+    pub fn described(&mut self, stranger: &Entity) -> Option<Arc<Entity>> {
+        self.owners.described(stranger)
+    }
+
     /// How many files are followed.
     #[must_use]
     pub fn len(&self) -> usize {

@@ -10,7 +10,7 @@ use super::log_limits::{Fate, Limits};
 use super::served::{Feed, SpanJoin};
 use super::spans::Outlet;
 use crate::config::{LogRate, LogRule, RedactionRule, Temporality};
-use crate::entity::table::{Entities, Entity, EntityId};
+use crate::entity::table::{Entities, Entity, EntityId, EntityKind};
 use crate::logs::{Held, Intake, Origin, Sources, State, Store, TableId, Work};
 use crate::selfobs::{Counters, Event, Loss};
 use crate::view::{PatternSeen, UnixNanos, View};
@@ -161,7 +161,6 @@ struct LogDesk {
     records: Box<dyn LogOutlet>,
     metrics: Box<dyn Outlet>,
     join: SpanJoin,
-    entities: Entities,
     view: View,
     counters: Arc<Counters>,
     settings: LogSettings,
@@ -194,8 +193,7 @@ impl LogDesk {
             store,
             records,
             metrics,
-            join: SpanJoin::new(served, entities.clone(), wall),
-            entities,
+            join: SpanJoin::new(served, entities, wall),
             view,
             counters,
             settings,
@@ -257,13 +255,12 @@ impl LogDesk {
     }
 
     /// Gives messages of containers that were strangers when they were read what has become known of those since.
-    fn describe(&self, held: &mut [Held]) {
+    fn describe(&mut self, held: &mut [Held]) {
         let mut known: FxHashMap<EntityId, Option<Arc<Entity>>> = FxHashMap::default();
-        for held in held.iter_mut().filter(|held| held.origin.entity.container.is_none()) {
+        let is_stranger = |entity: &Entity| entity.kind == EntityKind::Container && entity.container.is_none();
+        for held in held.iter_mut().filter(|held| is_stranger(&held.origin.entity)) {
             let stranger = &held.origin.entity;
-            let Some(container) = &stranger.placement.container else { continue };
-            let described = || self.entities.by_container(&container.id).filter(|entity| entity.container.is_some());
-            if let Some(entity) = known.entry(stranger.id).or_insert_with(described) {
+            if let Some(entity) = known.entry(stranger.id).or_insert_with(|| self.sources.described(stranger)) {
                 held.origin = Arc::new(Origin { entity: Arc::clone(entity), path: held.origin.path.clone() });
             }
         }

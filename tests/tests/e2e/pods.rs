@@ -50,7 +50,7 @@ mod root {
         wait_until("a record", || scene.collector.log_records().iter().any(|record| is_log_of(record, &line)).then_some(()));
         let telemetry = scene.end();
         let server = |span: &&Item| span.attribute("server.port") == port && span.attribute("url.path") == "/goods";
-        let span = telemetry.spans.iter().find(server).expect("a span of the server").clone();
+        let span = telemetry.spans.iter().rfind(server).expect("a span of the server").clone();
         let record = telemetry.logs.iter().find(|record| is_log_of(record, &line)).expect("a record").clone();
         (span, record)
     }
@@ -78,14 +78,13 @@ mod root {
         let log = root.path().join("nerdctl.log");
         containerd.run("shop", &other, &["nerdctl/name=cart".to_owned()], &log, &["sh", "-c", &server(nerdctl_port)]);
         wait_for_server(nerdctl_port);
-        for port in [port, nerdctl_port] {
-            if !curl(&["-o", "/dev/null", &format!("http://127.0.0.1:{port}/goods")]) {
-                return;
-            }
-        }
-        wait_until("both spans", || {
+        // Until both are known: on a busy machine a description may come later than the first request.
+        let known = [(port, "web"), (nerdctl_port, "cart")];
+        wait_until("spans of both", || {
+            let asked = known.iter().all(|(port, _)| curl(&["-o", "/dev/null", &format!("http://127.0.0.1:{port}/goods")]));
             let spans = scene.collector.spans();
-            [port, nerdctl_port].iter().all(|port| spans.iter().any(|span| span.attribute("server.port") == *port)).then_some(())
+            let seen = |port: u16, name: &str| spans.iter().any(|span| span.attribute("server.port") == port && span.service() == name);
+            (!asked || known.iter().all(|(port, name)| seen(*port, name))).then_some(())
         });
         let collected = scene.collector.spans();
         let late = collected.iter().find(|span| span.attribute("server.port") == nerdctl_port && span.service() == "cart");

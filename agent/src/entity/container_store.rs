@@ -3,7 +3,7 @@
 //! `STORE/DRIVER-containers/containers.json` lists ids, names and a metadata text; `ID/userdata/config.json` below it is the
 //! OCI specification, with what CRI-O annotates. Labels of Podman are in its database, which only its service tells.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -12,7 +12,7 @@ use serde::Deserialize;
 
 use super::cgroup::{ContainerId, ContainerRef, Runtime};
 use super::container::{Container, Image, LogTarget};
-use super::engine::{self, Broken, EngineError, Reports};
+use super::engine::{self, Broken, EngineError, Looked, Reports};
 use super::kubelet_logs::{below, entries};
 use super::process;
 use super::read;
@@ -87,7 +87,7 @@ impl ContainerStore {
 type Lists = Vec<(PathBuf, Option<SystemTime>)>;
 
 /// The ids of all containers, if a list changed since `before`.
-fn look(root: &Path, before: Lists) -> (Lists, Option<HashSet<ContainerId>>) {
+fn look(root: &Path, before: Lists) -> Looked<Lists> {
     let changed = |list: &PathBuf| std::fs::metadata(list).and_then(|metadata| metadata.modified()).ok();
     let now: Lists = lists(root).into_iter().map(|list| (changed(&list), list)).map(|(at, list)| (list, at)).collect();
     if now == before {

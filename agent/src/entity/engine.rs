@@ -217,14 +217,16 @@ impl Broken {
     }
 }
 
+/// What a look saw and, if that may have changed, which containers there are.
+pub(super) type Looked<Seen> = (Seen, Option<HashSet<ContainerId>>);
+
 /// Looks at the files of a runtime again and again, and tells of containers that come and go.
 ///
-/// `look` gets what it saw the last time, and returns what it saw now and, if that may have changed, which containers there
-/// are. It may block.
+/// `look` gets what it saw the last time, and may block.
 pub(super) async fn watch_files<Seen: Default + Send + 'static>(
     root: &Path,
     reports: &Reports,
-    look: fn(&Path, Seen) -> (Seen, Option<HashSet<ContainerId>>),
+    look: fn(&Path, Seen) -> Looked<Seen>,
 ) -> Broken {
     let (mut known, mut seen) = (HashSet::new(), Seen::default());
     loop {

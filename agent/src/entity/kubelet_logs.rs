@@ -4,13 +4,13 @@
 //! (kubelet, `BuildContainerLogsDirectory` and `LogSymlink`). Both are read, as links come after their container and may
 //! be missing. Nothing is told here of images, labels or processes.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use super::cgroup::{ContainerId, ContainerRef, PodRef};
 use super::container::{Container, Image, LogTarget};
-use super::engine::{self, Asked, Broken, EngineError, LOOK, Reports};
+use super::engine::{self, Asked, Broken, EngineError, LOOK, Looked, Reports};
 use super::process::Declared;
 
 /// Logs of pods on the host.
@@ -94,7 +94,7 @@ impl KubeletLogs {
 }
 
 /// When the directory of links last changed, and the ids of all links if it has since.
-fn look(root: &Path, seen: Option<SystemTime>) -> (Option<SystemTime>, Option<HashSet<ContainerId>>) {
+fn look(root: &Path, seen: Option<SystemTime>) -> Looked<Option<SystemTime>> {
     let modified = std::fs::metadata(below(root, Path::new(CONTAINERS))).and_then(|metadata| metadata.modified());
     let Ok(modified) = modified else { return (seen, None) };
     // What comes within the resolution of the file system's clock would be missed without a second look.

@@ -6,7 +6,7 @@ use super::peers::{self, Peers};
 use crate::entity::host::Host;
 use crate::entity::table::{Entities, Entity, EntityKind};
 use crate::trace::span::Peer;
-use remora_core::model::{ConnInfo, Pid};
+use remora_core::model::{ConnInfo, Pid, Role};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -54,9 +54,14 @@ impl Parties {
         owner.or_else(|| self.entities.get(self.listeners.of(conn, &self.entities)?))
     }
 
-    /// The other end, if it is known.
+    /// The other end, if it is known: also where the process that served this connection was gone before it was looked at.
     pub(super) fn other(&self, conn: &ConnInfo) -> Option<Arc<Entity>> {
-        peers::entity(&self.peers, &self.entities, conn)
+        let entity = peers::entity(&self.peers, &self.entities, conn)?;
+        if entity.kind != EntityKind::Unknown {
+            return Some(entity);
+        }
+        let listener = self.listeners.of(&turned(conn), &self.entities).and_then(|id| self.entities.get(id));
+        listener.or_else(|| Some(entity).filter(|entity| entity.service.name != self.nobody.service.name))
     }
 
     /// Whether all that will be known of the other end is known: a process of this node is still being looked up if not.
@@ -68,6 +73,15 @@ impl Parties {
 /// Process that owns a connection, if known.
 pub(super) fn owner(conn: &ConnInfo) -> Option<Pid> {
     conn.owner.as_ref().map(|owner| owner.pid)
+}
+
+/// A connection of this node as its other end sees it.
+fn turned(conn: &ConnInfo) -> ConnInfo {
+    let role = conn.role.map(|role| match role {
+        Role::Client => Role::Server,
+        Role::Server => Role::Client,
+    });
+    ConnInfo { local: conn.remote, remote: conn.local, role, owner: None, ..conn.clone() }
 }
 
 /// The other end as spans and metrics name it.

@@ -229,6 +229,9 @@ fn segment(ctx: &SkBuffContext, state: &mut State, sk: *mut bpf_sock, headers: &
     let way = (direction & 1) as usize;
     state.flags[way] |= headers.flags;
     let order = place(state, headers, way);
+    if direction == INGRESS && state.tgid == 0 {
+        state.bystander = task::current(constant(&TASK)).tid;
+    }
     let ends = headers.flags & (TCP_FIN | TCP_RST);
     if headers.payload == 0 {
         if ends != 0 && (state.mode == UNCLASSIFIED || !state.egress.is_nothing() || !state.ingress.is_nothing()) {
@@ -310,7 +313,7 @@ fn copy(ctx: &SkBuffContext, state: &mut State, sk: *mut bpf_sock, headers: &Hea
         }
     }
     let amount = amount(state, direction);
-    let task = if burst && direction == EGRESS && order == ORDER_NEXT { sender(sk, headers.seq) } else { Task::UNKNOWN };
+    let task = if burst && direction == EGRESS && order == ORDER_NEXT { sender(state, sk, headers.seq) } else { Task::UNKNOWN };
     if state.tgid == 0 {
         state.tgid = task.tgid;
     }
@@ -355,13 +358,21 @@ fn amount(state: &State, direction: u8) -> Amount {
     Amount::burst(if request { FIRST_REQUEST_BYTES } else { FIRST_RESPONSE_BYTES })
 }
 
-/// The running task, if it is certain that it sends: nothing sent before is unacknowledged, so that no acknowledgement
-/// or timer of another context can have released these bytes.
+/// The running task, if it is certain that it sends.
+///
+/// With something unacknowledged, an acknowledgement or a timer may have released these bytes, whoever was running. Without,
+/// the acknowledgement that has just come may have released what waited for it (Nagle's algorithm): then the task is the
+/// one that was running when it came, and not the socket's owner.
 #[inline(always)]
-fn sender(sk: *mut bpf_sock, seq: u32) -> Task {
+fn sender(state: &State, sk: *mut bpf_sock, seq: u32) -> Task {
     // SAFETY: `sk` is a full socket; the helper gives null or its TCP part.
     let idle = unsafe { bpf_tcp_sock(sk).as_ref().is_some_and(|tcp| tcp.snd_una == seq) };
-    if idle { task::current(constant(&TASK)) } else { Task::UNKNOWN }
+    if !idle {
+        return Task::UNKNOWN;
+    }
+    let task = task::current(constant(&TASK));
+    let certain = if state.tgid != 0 { task.tgid == state.tgid } else { task.tid != state.bystander };
+    if certain { task } else { Task::UNKNOWN }
 }
 
 /// What all records of one segment share.

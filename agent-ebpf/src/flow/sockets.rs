@@ -63,7 +63,10 @@ pub(crate) struct State {
     pub(crate) burst_taken: u32,
     pub(crate) policy_generation: u32,
     pub(crate) first_segments: u32,
+    /// Process that owns the socket: that dialled, read, or was the first that certainly sent; 0 before.
     pub(crate) tgid: u32,
+    /// Thread that was running when something came last, while the owner is not known.
+    pub(crate) bystander: u32,
     pub(crate) role: u8,
     pub(crate) transport: u8,
     pub(crate) announced: u8,

@@ -4,8 +4,7 @@ use rustix::fs::{Access, AtFlags, Mode, OFlags};
 use rustix::io::Errno;
 use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags};
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
-use std::fs::File;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 const DIRECTORY: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
@@ -45,7 +44,7 @@ pub enum RootError {
 ///
 /// # Errors
 /// [`RootError`] if that does not work, or gives only a part of the hierarchy.
-pub(super) fn open_root(mounted: Option<&Path>, first: Option<&File>) -> Result<(OwnedFd, RootPlace), RootError> {
+pub(super) fn open_root(mounted: Option<&Path>, first: Option<BorrowedFd<'_>>) -> Result<(OwnedFd, RootPlace), RootError> {
     if let Some(path) = mounted {
         return match rustix::fs::open(path, DIRECTORY, Mode::empty()) {
             Ok(root) => Ok((root, RootPlace::Mounted(path.to_owned()))),
@@ -70,10 +69,10 @@ fn mount() -> Result<OwnedFd, Errno> {
 }
 
 /// The same as another cgroup namespace sees it, which only a thread of its own enters.
-fn mount_in(namespace: &File) -> Option<OwnedFd> {
+fn mount_in(namespace: BorrowedFd<'_>) -> Option<OwnedFd> {
     std::thread::scope(|scope| {
         let entered = scope.spawn(|| {
-            move_into_link_name_space(namespace.as_fd(), Some(LinkNameSpaceType::ControlGroup))?;
+            move_into_link_name_space(namespace, Some(LinkNameSpaceType::ControlGroup))?;
             mount()
         });
         entered.join().ok()?.ok()
@@ -90,6 +89,7 @@ mod tests {
     mod root {
         use super::super::*;
         use std::io::{Read, Write};
+        use std::os::fd::AsFd;
         use std::process::{Child, Command, Stdio};
 
         #[test]
@@ -119,9 +119,13 @@ mod tests {
                 Self { process, root, name }
             }
 
-            fn namespace(&self) -> File {
-                File::open(format!("/proc/{}/ns/cgroup", self.process.id())).unwrap()
+            fn namespace(&self) -> OwnedFd {
+                namespace(&self.process.id().to_string())
             }
+        }
+
+        fn namespace(task: &str) -> OwnedFd {
+            rustix::fs::open(format!("/proc/{task}/ns/cgroup"), OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).unwrap()
         }
 
         impl Drop for Contained {
@@ -135,14 +139,14 @@ mod tests {
         #[test]
         fn the_part_that_a_namespace_shows_is_never_taken_for_the_root() {
             let contained = Contained::start();
-            let part = mount_in(&contained.namespace()).unwrap();
+            let part = mount_in(contained.namespace().as_fd()).unwrap();
             assert!(!is_root(&part));
-            let own = File::open("/proc/thread-self/ns/cgroup").unwrap();
+            let own = namespace("thread-self");
             std::thread::scope(|scope| {
                 let inside = scope.spawn(|| {
                     move_into_link_name_space(contained.namespace().as_fd(), Some(LinkNameSpaceType::ControlGroup)).unwrap();
                     assert!(matches!(open_root(None, None), Err(RootError::Part)));
-                    let (root, _) = open_root(None, Some(&own)).unwrap();
+                    let (root, _) = open_root(None, Some(own.as_fd())).unwrap();
                     assert!(is_root(&root), "found by the namespace of another process");
                 });
                 inside.join().unwrap();

@@ -5,8 +5,7 @@ use super::{Captured, btf};
 use aya::programs::links::CgroupAttachMode;
 use aya::programs::{BtfTracePoint, CgroupSkb, CgroupSkbAttachType, CgroupSockAddr, ProgramError, SockOps};
 use aya::{Btf, Ebpf, EbpfError, EbpfLoader};
-use std::fs::File;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
 
 static FLOW: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/flow"));
@@ -19,7 +18,7 @@ pub struct LoadOptions {
     /// Where the cgroup v2 root is mounted; it is mounted privately if that is nowhere.
     pub cgroup_root: Option<PathBuf>,
     /// The cgroup namespace of the first process, for a private mount that shows the whole hierarchy.
-    pub first_cgroup_namespace: Option<File>,
+    pub first_cgroup_namespace: Option<OwnedFd>,
     /// The agent's own process id, which is never recorded.
     pub self_pid: u32,
     /// Whether the hook that tells which thread reads is attached.
@@ -135,7 +134,7 @@ fn refusal(log: &str) -> Option<&str> {
 /// # Errors
 /// [`LoadError`] if no payload can be seen at all.
 pub fn load(options: &LoadOptions) -> Result<(Captured, Hooks), LoadError> {
-    let (root, place) = cgroup::open_root(options.cgroup_root.as_deref(), options.first_cgroup_namespace.as_ref())?;
+    let (root, place) = cgroup::open_root(options.cgroup_root.as_deref(), options.first_cgroup_namespace.as_ref().map(OwnedFd::as_fd))?;
     let (mut ebpf, sender) = object(options)?;
     for (name, kind) in [("egress", CgroupSkbAttachType::Egress), ("ingress", CgroupSkbAttachType::Ingress)] {
         let program: &mut CgroupSkb = program(&mut ebpf, name)?;

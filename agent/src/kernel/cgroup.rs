@@ -7,6 +7,7 @@ use super::privileges::{Cap, EffectiveSet};
 use super::{Capability, State};
 use procfs::{FromRead, process::MountInfos};
 use std::fs::File;
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
 /// The cgroup hierarchies of the node.
@@ -76,8 +77,8 @@ fn is_root(directory: &Path) -> bool {
 
 /// The cgroup namespace of the first process, which shows the whole hierarchy, if it may be opened.
 #[must_use]
-pub fn first_namespace(proc: &Path) -> Option<File> {
-    File::open(proc.join("1/ns/cgroup")).ok()
+pub fn first_namespace(proc: &Path) -> Option<OwnedFd> {
+    File::open(proc.join("1/ns/cgroup")).ok().map(OwnedFd::from)
 }
 
 pub(super) fn judge(layout: &CgroupLayout, effective: EffectiveSet) -> Capability {

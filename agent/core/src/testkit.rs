@@ -427,7 +427,7 @@ fn brief(exchange: &Exchange, keys: &[Key]) -> String {
 fn full(exchange: &Exchange) -> String {
     let mut line = format!("{} {:?} ", exchange.protocol, exchange.kind);
     span_name(exchange, &mut line);
-    for (Key(key), value) in exchange.attrs.iter() {
+    for (key, value) in exchange.attrs.iter().map(|(key, value)| (key.name(), value)) {
         let _ = write!(line, " {key}=");
         text(&mut line, &value);
     }

@@ -7,7 +7,7 @@ use crate::trace::ids;
 use crate::trace::span::Peer;
 use proptest::prelude::*;
 use remora_core::flow::Direction;
-use remora_core::model::{CallKey, ConnInfo, Family, Key, Kind, Message, Role, Transport};
+use remora_core::model::{CallKey, ConnInfo, Family, Kind, Message, Role, Transport};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -32,7 +32,8 @@ impl Visitor<u32, u32> for Points {
         *cache += 1;
         let attributes: Vec<String> = attributes
             .iter()
-            .map(|(Key(key), value)| match value {
+            .map(|(key, value)| (key.name(), value))
+            .map(|(key, value)| match value {
                 Scalar::Str(text) => format!("{key}={text}"),
                 Scalar::Int(int) => format!("{key}={int}"),
                 Scalar::Bool(truth) => format!("{key}={truth}"),

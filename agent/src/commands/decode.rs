@@ -115,7 +115,7 @@ fn object(conn: &ConnInfo, exchange: &Exchange) -> Json {
         "end_time_unix_nano": end,
         "client": client.to_string(),
         "server": server.to_string(),
-        "attributes": exchange.attrs.iter().map(|(key, value)| (key.0.to_owned(), plain(&value))).collect::<Map<_, _>>(),
+        "attributes": exchange.attrs.iter().map(|(key, value)| (key.name().to_owned(), plain(&value))).collect::<Map<_, _>>(),
         "request": message(&exchange.request),
         "response": exchange.response.as_ref().map(message),
         "error": exchange.error,

@@ -23,12 +23,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-/// Sleep while little comes: waking up is most of the cost of an agent with little to do.
+/// Longest sleep: waking up is most of the cost of an agent with little to do.
 const IDLE: Duration = Duration::from_millis(10);
-/// Sleep while much comes.
+/// Shortest sleep.
 const BUSY: Duration = Duration::from_millis(1);
-/// Records of one drain above which much comes: some 600 bytes each, a third of the ring buffer.
-const MUCH: usize = 4096;
+/// Records that may come during one sleep: some 600 bytes each, a tenth of the ring buffer, so that a thread which gets
+/// its turn late loses nothing.
+const IN_A_SLEEP: usize = 1024;
 /// Most records of one drain: the rest waits for the next, after policies were written.
 const DRAIN: usize = 16_384;
 /// Between ticks of the flow.
@@ -130,7 +131,7 @@ pub fn run(parts: Parts, stop: &AtomicBool) {
             break;
         }
         if n < DRAIN {
-            std::thread::sleep(if n > MUCH { BUSY } else { IDLE });
+            std::thread::sleep(pause(n, state.now.since(before)));
         }
     }
     state.flow.finish(state.now, &mut state.desk);
@@ -143,6 +144,12 @@ pub fn run(parts: Parts, stop: &AtomicBool) {
     }
     state.desk.finish().into_iter().for_each(|batch| outlet.submit(batch));
     state.desk.metrics().into_iter().for_each(|batch| outlet.submit(batch));
+}
+
+/// How long to sleep when `records` have come in `time`.
+fn pause(records: usize, time: Duration) -> Duration {
+    let most = u32::try_from(IN_A_SLEEP * 100 / records.max(1)).unwrap_or(u32::MAX);
+    (time.saturating_mul(most) / 100).clamp(BUSY, IDLE)
 }
 
 /// Listening addresses of a table of sockets, with their owners.
@@ -419,5 +426,20 @@ fn row(info: &ConnInfo, protocol: Option<&'static str>, desk: &Desk, totals: Opt
         received_bytes: totals.map_or(0, |totals| totals.bytes_received),
         retransmits: totals.map_or(0, |totals| u64::from(totals.retransmits)),
         rtt: totals.filter(|totals| totals.srtt_us > 0).map(|totals| Duration::from_micros(u64::from(totals.srtt_us))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_sleeps_as_long_as_a_tenth_of_the_ring_takes_to_fill() {
+        let pause = |records, millis| pause(records, Duration::from_millis(millis));
+        assert_eq!(pause(0, 10), IDLE);
+        assert_eq!(pause(600, 10), IDLE, "10,000 requests a second, both ends");
+        assert_eq!(pause(4096, 10), Duration::from_micros(2500));
+        assert_eq!(pause(100_000, 10), BUSY);
+        assert_eq!(pause(usize::MAX, 10), BUSY);
     }
 }

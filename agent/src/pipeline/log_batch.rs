@@ -80,7 +80,7 @@ impl LogBuffer {
             (semconv::EXCEPTION_MESSAGE, exception.map(|exception| exception.message.as_str())),
             (semconv::EXCEPTION_STACKTRACE, exception.map(|exception| exception.stacktrace.as_str())),
         ];
-        let known = known.into_iter().filter_map(|(key, text)| Some((key.0, text.filter(|text| !text.is_empty())?)));
+        let known = known.into_iter().filter_map(|(key, text)| Some((key.name(), text.filter(|text| !text.is_empty())?)));
         let own = known.clone().map(|(key, text)| Attribute { key, value: Value::Str(text) });
         let fields = record.attributes.iter().filter(|(name, _)| !known.clone().any(|(key, _)| key == name));
         let fields = fields.map(|(name, field)| Attribute { key: name, value: value(field) });
@@ -97,7 +97,7 @@ impl LogBuffer {
     /// Adds the event that the pattern `old` became part of another.
     pub(super) fn merged_pattern(&mut self, held: &Held, old: PatternId, pattern: &Pattern) {
         let old = old.to_string();
-        let replaces = Attribute { key: semconv::REMORA_LOG_RECORD_TEMPLATE_REPLACES.0, value: Value::Str(&old) };
+        let replaces = Attribute { key: semconv::REMORA_LOG_RECORD_TEMPLATE_REPLACES.name(), value: Value::Str(&old) };
         self.event(held, &event(MERGED_PATTERN, held, &pattern.template), [pattern_id(pattern), template(pattern), replaces]);
     }
 
@@ -118,11 +118,11 @@ fn event<'a>(name: &'a str, held: &Held, template: &'a str) -> LogRecord<'a> {
 }
 
 fn pattern_id(pattern: &Pattern) -> Attribute<'_> {
-    Attribute { key: semconv::REMORA_LOG_RECORD_TEMPLATE_ID.0, value: Value::Str(&pattern.text) }
+    Attribute { key: semconv::REMORA_LOG_RECORD_TEMPLATE_ID.name(), value: Value::Str(&pattern.text) }
 }
 
 fn template(pattern: &Pattern) -> Attribute<'_> {
-    Attribute { key: semconv::LOG_RECORD_TEMPLATE.0, value: Value::Str(&pattern.template) }
+    Attribute { key: semconv::LOG_RECORD_TEMPLATE.name(), value: Value::Str(&pattern.template) }
 }
 
 fn value(field: &Field) -> Value<'_> {

@@ -103,8 +103,8 @@ fn describe(key: &Key, attributes: &mut Encoded<{ field::NUMBER_POINT }>) {
     attributes.clear();
     let id = key.pattern.to_string();
     attributes.extend([
-        Attribute { key: semconv::REMORA_LOG_SEVERITY_NUMBER.0, value: Value::I64(i64::from(key.severity.number())) },
-        Attribute { key: semconv::REMORA_LOG_RECORD_TEMPLATE_ID.0, value: Value::Str(&id) },
+        Attribute { key: semconv::REMORA_LOG_SEVERITY_NUMBER.name(), value: Value::I64(i64::from(key.severity.number())) },
+        Attribute { key: semconv::REMORA_LOG_RECORD_TEMPLATE_ID.name(), value: Value::Str(&id) },
     ]);
-    attributes.extend(key.stream.map(|stream| Attribute { key: semconv::LOG_IOSTREAM.0, value: Value::Str(iostream(stream)) }));
+    attributes.extend(key.stream.map(|stream| Attribute { key: semconv::LOG_IOSTREAM.name(), value: Value::Str(iostream(stream)) }));
 }

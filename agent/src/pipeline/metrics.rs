@@ -150,7 +150,7 @@ impl OwnedHistogram {
 /// Attributes of a series for a field of a point.
 fn encode<const FIELD: u32>(attributes: Attributes<'_>) -> Encoded<FIELD> {
     Encoded::new(attributes.iter().map(|(key, value)| Attribute {
-        key: key.0,
+        key: key.name(),
         value: match value {
             Scalar::Str(text) => Value::Str(text),
             Scalar::Int(int) => Value::I64(int),

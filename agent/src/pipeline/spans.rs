@@ -85,7 +85,7 @@ fn envelope(entity: &Entity, scope: &Scope) -> Envelope {
 /// Writes attributes of the model as OTLP attributes.
 pub(super) fn extend<const FIELD: u32>(encoded: &mut Encoded<FIELD>, attrs: &Attrs) {
     for (key, value) in attrs.iter() {
-        with_value(&value, |value| encoded.extend([Attribute { key: key.0, value }]));
+        with_value(&value, |value| encoded.extend([Attribute { key: key.name(), value }]));
     }
 }
 

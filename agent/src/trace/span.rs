@@ -295,7 +295,7 @@ mod tests {
         let span = span(&exchange, context, UnixOffset(1000), &mut name);
         assert_eq!((span.name, span.kind, span.status), ("connect", Kind::Client, Status::Error));
         assert_eq!((span.start_unix_nano, span.end_unix_nano), (1005, 1025));
-        let attrs: Vec<_> = span.attrs.iter().map(|(Key(name), value)| (name, value)).collect();
+        let attrs: Vec<_> = span.attrs.iter().map(|(key, value)| (key.name(), value)).collect();
         assert_eq!(
             attrs,
             [

@@ -223,7 +223,7 @@ pub struct End {
 
 impl From<&Listed> for End {
     fn from(listed: &Listed) -> Self {
-        let attributes = listed.row.attributes.iter().map(|(key, value)| (key.0.to_owned(), value.clone())).collect();
+        let attributes = listed.row.attributes.iter().map(|(key, value)| (key.name().to_owned(), value.clone())).collect();
         Self { request: listed.into(), attributes }
     }
 }

@@ -7,7 +7,7 @@ use crate::proto::{Cx, Descriptor, End, Evidence, Input, Mark, Pairing, Parser, 
 use crate::testkit::{Outcome, Talk};
 use std::time::Duration;
 
-const TEXT: Key = Key("text");
+const TEXT: Key = Key::new("text");
 const CAPTURE: Capture = Capture { client: Amount::Burst(1), server: Amount::Segment(2) };
 
 static TABLE: &[&Descriptor] = &[&TOY, &NUM, &UDP];

@@ -4,8 +4,47 @@
 //! allocation once that has found its size.
 
 /// Name of an attribute, as the semantic conventions spell it. All of them stand in [`super::semconv`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Key(pub &'static str);
+///
+/// An exchange asks for a dozen of them among as many, so a number tells most apart before their texts are looked at.
+#[derive(Clone, Copy, Debug)]
+pub struct Key {
+    digest: u32,
+    name: &'static str,
+}
+
+impl Key {
+    /// The key of that name. FNV-1a, because a constant can compute it.
+    #[must_use]
+    pub const fn new(name: &'static str) -> Self {
+        let (bytes, mut at, mut digest) = (name.as_bytes(), 0, 0x811c_9dc5_u32);
+        while at < bytes.len() {
+            digest = (digest ^ bytes[at] as u32).wrapping_mul(0x0100_0193);
+            at += 1;
+        }
+        Self { digest, name }
+    }
+
+    /// The name.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        self.name
+    }
+}
+
+impl PartialEq for Key {
+    #[inline]
+    fn eq(&self, other: &Self) -> bool {
+        self.digest == other.digest && (std::ptr::eq(self.name, other.name) || self.name == other.name)
+    }
+}
+
+impl Eq for Key {}
+
+impl std::hash::Hash for Key {
+    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+        state.write_u32(self.digest);
+    }
+}
 
 /// A borrowed attribute value.
 #[derive(Clone, Debug, PartialEq)]
@@ -123,25 +162,30 @@ impl Attrs {
     /// Value of `key`.
     #[must_use]
     pub fn get(&self, key: Key) -> Option<Value<'_>> {
-        self.slots.iter().find(|(k, _)| *k == key).map(|(_, slot)| self.value(*slot))
+        self.slot(key).map(|slot| self.value(slot))
     }
 
     /// Value of `key` if it is a text.
     #[must_use]
     pub fn str(&self, key: Key) -> Option<&str> {
-        match self.get(key)? {
-            Value::Str(text) => Some(text),
-            _ => None,
+        match self.slot(key)? {
+            Slot::Static(text) => Some(text),
+            Slot::Text { at, len } => Some(self.text_at(at, len)),
+            Slot::Int(_) | Slot::Bool(_) | Slot::Double(_) | Slot::List { .. } => None,
         }
     }
 
     /// Value of `key` if it is an integer.
     #[must_use]
     pub fn int(&self, key: Key) -> Option<i64> {
-        match self.get(key)? {
-            Value::Int(int) => Some(int),
+        match self.slot(key)? {
+            Slot::Int(int) => Some(int),
             _ => None,
         }
+    }
+
+    fn slot(&self, key: Key) -> Option<Slot> {
+        self.slots.iter().find(|(k, _)| *k == key).map(|(_, slot)| *slot)
     }
 
     /// All attributes in the order in which they were first set.
@@ -209,8 +253,8 @@ impl PartialEq for Attrs {
 mod tests {
     use super::*;
 
-    const A: Key = Key("a");
-    const B: Key = Key("b");
+    const A: Key = Key::new("a");
+    const B: Key = Key::new("b");
 
     #[test]
     fn a_key_set_again_has_the_new_value_and_its_old_place() {

@@ -10,7 +10,7 @@ macro_rules! keys {
     ($($name:ident = $text:literal;)*) => {
         $(
             #[doc = concat!("`", $text, "`")]
-            pub const $name: Key = Key($text);
+            pub const $name: Key = Key::new($text);
         )*
         /// All names above, for checks of the whole registry.
         pub const ALL: &[Key] = &[$($name),*];
@@ -151,7 +151,7 @@ mod tests {
     #[test]
     fn names_are_unique_and_spelled_as_the_conventions_ask() {
         let mut seen = std::collections::BTreeSet::new();
-        for Key(name) in ALL {
+        for name in ALL.iter().map(|key| key.name()) {
             assert!(seen.insert(name), "{name} twice");
             assert!(name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"._".contains(&b)), "{name}");
         }

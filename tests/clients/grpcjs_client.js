@@ -16,6 +16,15 @@ async function main() {
   for await (const _ of list) pieces += 1;
   if (pieces !== 3) throw new Error(`${pieces} pieces`);
   client.close();
+  // Many at once on a connection that has said nothing before.
+  const fresh = new grpc.Client(`127.0.0.1:${process.argv[2]}`, grpc.credentials.createInsecure(), { "grpc.use_local_subchannel_pool": 1 });
+  const length = (size) => new Promise((resolve, reject) => {
+    fresh.makeUnaryRequest("/shop.Cart/Get", same, same, Buffer.alloc(size), (error, bytes) => (error ? reject(error) : resolve(bytes.length)));
+  });
+  const sizes = [1, 20_000, 100_000, 300_000];
+  const got = await Promise.all(sizes.map(length));
+  if (got.join() !== sizes.join()) throw new Error(got.join());
+  fresh.close();
 }
 
 main();

@@ -1,8 +1,8 @@
 //! `egress` and `ingress`: counts what passes a socket and copies as much of it as its policy says.
 
 use crate::sockets::{
-    self, ANNOUNCED_CGROUP, DECIDED, SILENT, State, TASK, UNCLASSIFIED, announce, constant, count, find_or_make, take_policy, totals,
-    totals_due,
+    self, ANNOUNCED_CGROUP, DECIDED, SILENT, State, TASK, UNCLASSIFIED, announce, constant, count, find_or_make, take_opening, take_policy,
+    totals, totals_due,
 };
 use aya_ebpf::{
     EbpfContext,
@@ -19,8 +19,8 @@ use remora_ebpf::{
     },
     wire::{
         Amount, Counter, Datagram, EGRESS, Early, FIRST_REQUEST_BYTES, FIRST_RESPONSE_BYTES, FIRST_SEGMENTS, INGRESS, IPPROTO_TCP,
-        IPPROTO_UDP, KIND_DATAGRAM, KIND_EARLY, KIND_SEGMENT, KIND_TOTALS, LARGEST, ORDER_AHEAD, ORDER_NEXT, ORDER_OLD, Open, ROLE_CLIENT,
-        ROLE_SERVER, Segment, TAIL, TCP_FIN, TCP_PSH, TCP_RST, TCP_SYN, UNDECIDED_BYTES, UNDECIDED_SEGMENTS,
+        IPPROTO_UDP, KIND_DATAGRAM, KIND_EARLY, KIND_SEGMENT, KIND_TOTALS, LARGEST, OPENING, ORDER_AHEAD, ORDER_NEXT, ORDER_OLD, Open,
+        RECORDS, ROLE_CLIENT, ROLE_SERVER, Segment, TAIL, TCP_FIN, TCP_PSH, TCP_RST, TCP_SYN, UNDECIDED_BYTES, UNDECIDED_SEGMENTS,
     },
 };
 
@@ -311,6 +311,9 @@ fn copy(ctx: &SkBuffContext, state: &mut State, sk: *mut bpf_sock, headers: &Hea
             count(Counter::Undecided, 1);
             return;
         }
+        if state.segments[(direction & 1) as usize] == 1 && headers.payload >= OPENING as u32 {
+            opening(ctx, state, headers, direction);
+        }
     }
     let amount = amount(state, direction);
     let task = if burst && direction == EGRESS && order == ORDER_NEXT { sender(state, sk, headers.seq) } else { Task::UNKNOWN };
@@ -323,7 +326,7 @@ fn copy(ctx: &SkBuffContext, state: &mut State, sk: *mut bpf_sock, headers: &Hea
         // A socket's cgroup is that of its maker for good: asked once.
         state.announced |= ANNOUNCED_CGROUP;
     }
-    let take = amount.take(state.burst_taken, headers.payload).min(LARGEST);
+    let take = amount.take(state.burst_taken, headers.payload);
     state.burst_taken = state.burst_taken.saturating_add(take);
     let rest = headers.payload - take;
     let tail = rest > 0 && (headers.flags & TCP_PSH != 0 || ends != 0);
@@ -341,11 +344,23 @@ fn copy(ctx: &SkBuffContext, state: &mut State, sk: *mut bpf_sock, headers: &Hea
     }
 }
 
+/// Looks whether a direction's first bytes stand for a policy: what is missed until user space has judged a connection may
+/// leave values unknown for the rest of it.
+#[inline(always)]
+fn opening(ctx: &SkBuffContext, state: &mut State, headers: &Headers, direction: u8) {
+    let mut bytes = [0; OPENING];
+    // SAFETY: the helper fills what it was given, or says that it did not.
+    if unsafe { bpf_skb_load_bytes(ctx.as_ptr(), headers.payload_at, bytes.as_mut_ptr().cast(), OPENING as u32) } == 0 {
+        take_opening(state, &bytes, direction);
+    }
+}
+
 /// What the policy says of a direction; before there is one, requests get more than responses.
 #[inline(always)]
 fn amount(state: &State, direction: u8) -> Amount {
-    if state.mode == DECIDED {
-        return if direction == EGRESS { state.egress } else { state.ingress };
+    let said = if direction == EGRESS { state.egress } else { state.ingress };
+    if state.mode == DECIDED || !said.is_nothing() {
+        return said;
     }
     if state.first_segments > FIRST_SEGMENTS {
         return Amount::burst(UNDECIDED_BYTES);
@@ -376,6 +391,7 @@ fn sender(state: &State, sk: *mut bpf_sock, seq: u32) -> Task {
 }
 
 /// What all records of one segment share.
+#[derive(Clone, Copy)]
 struct Head<'a> {
     state: &'a State,
     headers: &'a Headers,
@@ -393,12 +409,23 @@ struct Piece {
     bytes: u32,
 }
 
-/// Sends the first `take` bytes of a segment; the record's range is longer by `rest`. A reservation must have a constant
-/// size, so there are six: what is reserved and not written costs nothing but room in the ring.
+/// Sends the first `take` bytes of a segment, at most `wire::MOST`; the last record's range is longer by `rest`. A reservation must
+/// have a constant size, so there are six: what is reserved and not written costs nothing but room in the ring.
 #[inline(always)]
 fn first(ctx: &SkBuffContext, head: &Head<'_>, take: u32, rest: u32) {
-    let piece = Piece { at: 0, len: take + rest, data_at: 0, bytes: take };
-    match take {
+    let (mut head, mut at) = (*head, 0);
+    for _ in 1..RECORDS {
+        if take - at <= LARGEST {
+            break;
+        }
+        let flags = core::mem::replace(&mut head.flags, 0);
+        emit::<{ LARGEST as usize }>(ctx, &head, &Piece { at, len: LARGEST, data_at: 0, bytes: LARGEST });
+        at += LARGEST;
+        head = Head { order: ORDER_NEXT, flags, task: Task::UNKNOWN, ..head };
+    }
+    let (head, bytes) = (&head, take - at);
+    let piece = Piece { at, len: bytes + rest, data_at: 0, bytes };
+    match bytes {
         0..=128 => emit::<128>(ctx, head, &piece),
         129..=512 => emit::<512>(ctx, head, &piece),
         513..=1024 => emit::<1024>(ctx, head, &piece),

@@ -7,7 +7,7 @@ use aya_ebpf::{
     macros::{btf_map, map},
     maps::{Array, HashMap, PerCpuArray, RingBuf},
 };
-use remora_ebpf::wire::{Amount, Counter, KIND_OPEN, Open, Policy, ROLE_UNKNOWN, Totals};
+use remora_ebpf::wire::{Amount, Counter, EGRESS, KIND_OPEN, OPENING, Open, Policy, ROLE_UNKNOWN, Totals};
 
 /// The agent's own process: its connections are never recorded. Set at load.
 #[unsafe(no_mangle)]
@@ -25,6 +25,8 @@ pub(crate) fn constant(value: &'static u32) -> u32 {
 
 /// Most policies that wait for their connection's next burst.
 const POLICIES_MAX: u32 = 65_536;
+/// Most openings that stand for a policy.
+const OPENINGS_MAX: u32 = 16;
 /// Totals of a busy connection are sent at most once in so many jiffies (about 10 s at any HZ from 100 to 1000).
 const TOTALS_EVERY: u64 = 2_500;
 
@@ -54,6 +56,7 @@ pub(crate) struct State {
     /// Whether bytes of a direction went missing and may still come.
     pub(crate) gap: [u8; 2],
     pub(crate) next: [u32; 2],
+    /// Policy, once decided or where an opening stands for one.
     pub(crate) egress: Amount,
     pub(crate) ingress: Amount,
     pub(crate) bytes: [u64; 2],
@@ -95,6 +98,9 @@ pub(crate) static SOCKETS: SkStorage<State> = SkStorage::new();
 pub(crate) static EVENTS: RingBuf = RingBuf::with_byte_size(8 << 20, 0);
 #[map]
 pub(crate) static POLICIES: HashMap<u64, Policy> = HashMap::with_max_entries(POLICIES_MAX, 0);
+/// Policies by the first bytes of an end, as that end sees them. Set at load.
+#[map]
+pub(crate) static OPENINGS: HashMap<[u8; OPENING], Policy> = HashMap::with_max_entries(OPENINGS_MAX, 0);
 /// One number that user space raises after it has written policies.
 #[map]
 pub(crate) static POLICY_GENERATION: Array<u32> = Array::with_max_entries(1, 0);
@@ -252,6 +258,15 @@ pub(crate) fn take_policy(state: &mut State) {
         state.ingress = policy.ingress;
         state.mode = DECIDED;
         let _ = POLICIES.remove(&state.cookie);
+    }
+}
+
+/// Takes the policy for which the first bytes of an undecided connection's direction stand, if they do.
+#[inline(always)]
+pub(crate) fn take_opening(state: &mut State, opening: &[u8; OPENING], direction: u8) {
+    // SAFETY: user space writes the map before any program runs.
+    if let Some(policy) = unsafe { OPENINGS.get(opening) } {
+        (state.egress, state.ingress) = if direction == EGRESS { (policy.egress, policy.ingress) } else { (policy.ingress, policy.egress) };
     }
 }
 

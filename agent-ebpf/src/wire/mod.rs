@@ -291,11 +291,14 @@ impl Amount {
             1 => bytes.saturating_sub(taken),
             _ => bytes,
         };
+        let left = if left < MOST { left } else { MOST };
         if left < len { left } else { len }
     }
 }
 
-/// Capture policy of a connection, written by user space into the map `POLICIES` under its cookie.
+/// Capture policy of a connection, written by user space into the map `POLICIES` under its cookie; in the map `OPENINGS`,
+/// under the [`OPENING`] bytes with which an end begins, that of a connection until there is one for its cookie, as the
+/// end that sends them sees it.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Policy {
@@ -318,6 +321,13 @@ pub const UNDECIDED_BYTES: u32 = 2048;
 pub const UNDECIDED_SEGMENTS: u32 = 16_384;
 /// Most bytes that one record carries: a message head of 64 KiB in one segment.
 pub const LARGEST: u32 = 64 * 1024;
+/// Records of [`LARGEST`] that carry the copied bytes of one segment: it may be larger than an IP packet. The kernel sends two
+/// of the path's largest at least (`tcp_min_tso_segs`: 128 KiB on loopback), and up to 512 KiB (`GSO_MAX_SIZE`).
+pub const RECORDS: u32 = 8;
+/// Most bytes that are copied of one segment.
+pub const MOST: u32 = RECORDS * LARGEST;
+/// First bytes of a direction by which a connection may get a policy at once.
+pub const OPENING: usize = 8;
 /// Bytes of the end of a pushed segment that are sent although its head was not wanted: they tell the end of a body.
 pub const TAIL: u32 = 16;
 
@@ -361,5 +371,7 @@ mod tests {
         assert_eq!([0, 1000].map(|taken| Amount::segment(64).take(taken, 60)), [60, 60]);
         assert_eq!(Amount::segment(64).take(0, 600), 64);
         assert_eq!(Amount::segment(u32::MAX).take(0, 600), 600);
+        assert_eq!(Amount::segment(u32::MAX).take(0, 2 * 65_483), 2 * 65_483, "two packets of loopback in one segment");
+        assert_eq!(Amount::segment(u32::MAX).take(0, u32::MAX), MOST);
     }
 }

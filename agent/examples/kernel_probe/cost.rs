@@ -1,6 +1,6 @@
 //! What the programs cost, as the kernel itself counts it (`kernel.bpf_stats_enabled`, Linux 5.8).
 
-use crate::exchange::{Exchange, REPEATED};
+use crate::exchange::{Exchange, SMALL};
 use crate::records::Collected;
 use crate::verdict::Verdict;
 use remora::bpf::Captured;
@@ -53,16 +53,16 @@ pub(crate) fn measure(captured: &mut Captured, verdict: &mut Verdict) {
 
 fn one(captured: &mut Captured, what: &str, request: Amount, answer: Amount) {
     let mut seen = Collected::default();
-    let mut exchange = Exchange::start("127.0.0.1", &[REPEATED]);
+    let mut exchange = Exchange::start("127.0.0.1", &[SMALL]);
     seen.drain_until(captured, |seen| seen.client(&exchange).is_some() && seen.server(&exchange).is_some());
     let policies = [
         seen.client(&exchange).map(|open| (open.cookie, Policy { egress: request, ingress: answer })),
         seen.server(&exchange).map(|open| (open.cookie, Policy { egress: answer, ingress: request })),
     ];
     captured.set_policies(policies.into_iter().flatten()).unwrap();
-    exchange.repeat(WARM_UP);
+    exchange.go_on(&[SMALL; WARM_UP]);
     let before = read();
-    exchange.repeat(TURNS);
+    exchange.go_on(&[SMALL; TURNS]);
     let after = read();
     exchange.end();
     captured.drain(usize::MAX, |_| {});

@@ -11,8 +11,8 @@ pub(crate) struct Turn {
     pub(crate) answer: usize,
 }
 
-/// What is exchanged at [`Exchange::repeat`].
-pub(crate) const REPEATED: Turn = Turn { request: 200, answer: 300 };
+/// A turn of small messages, as most are.
+pub(crate) const SMALL: Turn = Turn { request: 200, answer: 300 };
 
 /// End of a request, before the length of its answer.
 const END: &[u8; 4] = b"END.";
@@ -85,9 +85,9 @@ impl Exchange {
         Self { pid: child.id(), client_tid, server_tid, server, refused: refused as u16, stdin: child.stdin.take(), child, stdout }
     }
 
-    /// Lets it exchange [`REPEATED`] `times` times; waits for that.
-    pub(crate) fn repeat(&mut self, times: usize) {
-        writeln!(self.stdin.as_mut().unwrap(), "{times}").unwrap();
+    /// Lets it exchange `turns`; waits for that.
+    pub(crate) fn go_on(&mut self, turns: &[Turn]) {
+        writeln!(self.stdin.as_mut().unwrap(), "{}", Turn::text(turns)).unwrap();
         self.stdout.read_line(&mut String::new()).unwrap();
     }
 
@@ -116,8 +116,7 @@ pub(crate) fn run(address: &str, turns: &[Turn]) {
     turns.iter().for_each(|turn| converse(&mut stream, *turn));
     println!("{} {} {} {refused}", tid(), told.recv().unwrap(), server.port());
     for line in std::io::stdin().lines() {
-        let times: usize = line.unwrap().parse().unwrap();
-        (0..times).for_each(|_| converse(&mut stream, REPEATED));
+        Turn::list(&line.unwrap()).into_iter().for_each(|turn| converse(&mut stream, turn));
         println!("done");
     }
     drop(stream);

@@ -11,7 +11,7 @@ mod exchange;
 mod records;
 mod verdict;
 
-use exchange::{Exchange, Turn};
+use exchange::{Exchange, SMALL, Turn};
 use records::{Collected, Expected};
 use remora::bpf::{self, Captured, HookState, Hooks, LoadOptions};
 use remora::kernel::CgroupLayout;
@@ -35,7 +35,9 @@ const FIRST: [Turn; 6] = [
     Turn { request: 40_000, answer: 100_000 },
 ];
 /// Turns after the policy.
-const REPEATS: usize = 3;
+const LATER: [Turn; 3] = [SMALL; 3];
+/// Turns after the policy in segments of more than one record.
+const LARGE: [Turn; 3] = [Turn { request: 400_000, answer: 600_000 }; 3];
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -53,8 +55,11 @@ fn main() -> ExitCode {
     };
     verdict.check("programs load", Ok(()));
     attached(&hooks, &mut verdict);
-    for address in ["127.0.0.1", "::1"] {
-        right_records(&mut captured, &hooks, address, &mut verdict);
+    let policies =
+        [("127.0.0.1", Amount::burst(64), &LATER), ("127.0.0.1", Amount::segment(u32::MAX), &LARGE), ("::1", Amount::NOTHING, &LATER)];
+    for (address, amount, later) in policies {
+        verdict.note(&format!("{address}, in the end {} bytes with {amount:?}", later[0].answer));
+        right_records(&mut captured, &hooks, address, amount, later, &mut verdict);
     }
     own_connection(&mut captured, &mut verdict);
     if arguments != ["records"] {
@@ -71,6 +76,7 @@ fn options() -> LoadOptions {
         self_pid: std::process::id(),
         reading_thread: true,
         kernel_btf: std::fs::read("/sys/kernel/btf/vmlinux").ok(),
+        openings: Vec::new(),
     }
 }
 
@@ -89,19 +95,18 @@ fn attached(hooks: &Hooks, verdict: &mut Verdict) {
     }
 }
 
-/// One connection whose first turns nobody has classified yet, and whose later ones have a policy: heads on IPv4, nothing on IPv6.
-fn right_records(captured: &mut Captured, hooks: &Hooks, address: &str, verdict: &mut Verdict) {
+/// One connection whose first turns nobody has classified yet, and whose later ones have a policy.
+fn right_records(captured: &mut Captured, hooks: &Hooks, address: &str, amount: Amount, later: &[Turn], verdict: &mut Verdict) {
     let mut seen = Collected::default();
     let mut exchange = Exchange::start(address, &FIRST);
     seen.drain_until(captured, |seen| seen.client(&exchange).is_some() && seen.server(&exchange).is_some());
-    let amount = if address == "::1" { Amount::NOTHING } else { Amount::burst(64) };
     let cookies = [seen.client(&exchange), seen.server(&exchange)].map(|open| open.map_or(0, |open| open.cookie));
     captured.set_policies(cookies.map(|cookie| (cookie, Policy { egress: amount, ingress: amount }))).unwrap();
-    exchange.repeat(REPEATS);
+    exchange.go_on(later);
     exchange.end();
     seen.drain_until(captured, |seen| cookies.iter().all(|cookie| seen.close(*cookie).is_some()));
     let reads = hooks.hooks.iter().any(|hook| hook.name == READS && hook.state == HookState::Attached);
-    let expected = Expected { first: &FIRST, repeated: REPEATS, amount, reads };
+    let expected = Expected { first: &FIRST, later, amount, reads };
     records::judge(&seen, &exchange, &expected, verdict);
     let lost = records::LOSSES.map(|counter| captured.counter(counter));
     verdict.equal(&format!("{address} nothing lost"), lost, [0; 4]);

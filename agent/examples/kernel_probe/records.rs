@@ -1,6 +1,6 @@
 //! Records of one connection, compared with what its process did.
 
-use crate::exchange::{Exchange, REPEATED, Turn, question};
+use crate::exchange::{Exchange, Turn, question};
 use crate::verdict::Verdict;
 use remora::bpf::Captured;
 use remora_ebpf::wire::{
@@ -85,8 +85,8 @@ impl Collected {
 pub(crate) struct Expected<'a> {
     /// Exchanged before there was a policy.
     pub(crate) first: &'a [Turn],
-    /// Times that `REPEATED` was exchanged afterwards.
-    pub(crate) repeated: usize,
+    /// Exchanged afterwards.
+    pub(crate) later: &'a [Turn],
     /// The policy.
     pub(crate) amount: Amount,
     /// Whether reads are reported.
@@ -95,7 +95,7 @@ pub(crate) struct Expected<'a> {
 
 impl Expected<'_> {
     fn turns(&self) -> impl Iterator<Item = Turn> {
-        self.first.iter().copied().chain(std::iter::repeat_n(REPEATED, self.repeated))
+        self.first.iter().chain(self.later).copied()
     }
 
     fn requests(&self) -> Stream {
@@ -109,7 +109,7 @@ impl Expected<'_> {
     /// Least bytes that must be copied of the beginning of each message.
     fn heads(&self, first: usize) -> Vec<usize> {
         let later = self.amount.take(0, u32::MAX) as usize;
-        self.first.iter().map(|_| first).chain(std::iter::repeat_n(later, self.repeated)).collect()
+        self.first.iter().map(|_| first).chain(self.later.iter().map(|_| later)).collect()
     }
 }
 
@@ -226,7 +226,7 @@ fn senders(seen: &Collected, cookie: u64, pid: u32, tid: u32, expected: &Expecte
         .filter(|(head, _)| head.cookie == cookie && head.direction == EGRESS && head.tid != 0)
         .map(|(head, _)| (head.tgid, head.tid))
         .collect();
-    let bursts = expected.first.len() + if expected.amount.is_nothing() { 0 } else { expected.repeated };
+    let bursts = expected.first.len() + if expected.amount.is_nothing() { 0 } else { expected.later.len() };
     match named.iter().find(|named| **named != (pid, tid)) {
         Some(other) => Err(format!("{other:?} instead of {:?}", (pid, tid))),
         None if named.len() != bursts => Err(format!("{} segments of {bursts} bursts name it", named.len())),

@@ -1,10 +1,11 @@
 //! Loading and attaching: what must work, what may be missing, and what each missing part costs.
 
 use super::cgroup::{self, RootError, RootPlace};
-use super::{Captured, btf};
+use super::{Captured, btf, records};
 use aya::programs::links::CgroupAttachMode;
 use aya::programs::{BtfTracePoint, CgroupSkb, CgroupSkbAttachType, CgroupSockAddr, ProgramError, SockOps};
 use aya::{Btf, Ebpf, EbpfError, EbpfLoader};
+use remora_ebpf::wire::{OPENING, Policy};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
 
@@ -25,6 +26,8 @@ pub struct LoadOptions {
     pub reading_thread: bool,
     /// Bytes of the kernel's own BTF, if it has any.
     pub kernel_btf: Option<Vec<u8>>,
+    /// First bytes of an end that stand for a policy, as that end sees it, until the connection gets one of its own.
+    pub openings: Vec<([u8; OPENING], Policy)>,
 }
 
 /// Whether a hook works.
@@ -136,6 +139,7 @@ fn refusal(log: &str) -> Option<&str> {
 pub fn load(options: &LoadOptions) -> Result<(Captured, Hooks), LoadError> {
     let (root, place) = cgroup::open_root(options.cgroup_root.as_deref(), options.first_cgroup_namespace.as_ref().map(OwnedFd::as_fd))?;
     let (mut ebpf, sender) = object(options)?;
+    records::set_openings(&mut ebpf, &options.openings).map_err(LoadError::Missing)?;
     for (name, kind) in [("egress", CgroupSkbAttachType::Egress), ("ingress", CgroupSkbAttachType::Ingress)] {
         let program: &mut CgroupSkb = program(&mut ebpf, name)?;
         program.attach(&root, kind, CgroupAttachMode::Single).map_err(|source| LoadError::Program { name, source })?;

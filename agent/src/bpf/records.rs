@@ -2,7 +2,7 @@
 
 use aya::maps::{Array, HashMap, MapData, PerCpuArray, RingBuf};
 use aya::{Ebpf, Pod};
-use remora_ebpf::wire::{Counter, Malformed, Policy, Record, decode};
+use remora_ebpf::wire::{Counter, Malformed, OPENING, Policy, Record, decode};
 
 /// A [`Policy`] as aya wants map values.
 #[derive(Clone, Copy)]
@@ -16,6 +16,13 @@ unsafe impl Pod for PolicyValue {}
 #[derive(Debug, thiserror::Error)]
 #[error("the capture policy of a connection could not be written: {0}")]
 pub struct PolicyError(#[from] aya::maps::MapError);
+
+/// Writes the openings that stand for a policy.
+pub(super) fn set_openings(ebpf: &mut Ebpf, openings: &[([u8; OPENING], Policy)]) -> Result<(), &'static str> {
+    let map = ebpf.map_mut("OPENINGS").ok_or("OPENINGS")?;
+    let mut map: HashMap<_, [u8; OPENING], PolicyValue> = HashMap::try_from(map).map_err(|_| "hash map OPENINGS")?;
+    openings.iter().try_for_each(|(opening, policy)| map.insert(opening, &PolicyValue(*policy), 0)).map_err(|_| "room in OPENINGS")
+}
 
 /// The attached programs. Dropping it detaches them.
 pub struct Captured {

@@ -21,7 +21,7 @@ use crate::kernel::{self, Capability, CgroupLayout, ProcessIds, Roots};
 use crate::pipeline::capture::{self, Closes, Parts};
 use crate::pipeline::export::Export;
 use crate::pipeline::report::{self, Reporter};
-use crate::pipeline::{Desk, DeskSettings, Feed, Reading, RouteSettings};
+use crate::pipeline::{Desk, DeskSettings, Feed, Reading, RouteSettings, openings};
 use crate::selfobs::Counters;
 use crate::trace::sampling::{Errors, ParentRule, Sampler};
 use crate::trace::{Limits as TraceLimits, Settings as TraceSettings, Tracer};
@@ -135,6 +135,7 @@ pub(super) fn load_options(config: &Config) -> LoadOptions {
         self_pid: std::process::id(),
         reading_thread: config.capture.reading_thread != ReadingThread::Off,
         kernel_btf: std::fs::read(config.host.sys.join("kernel/btf/vmlinux")).ok(),
+        openings: openings(),
     }
 }
 

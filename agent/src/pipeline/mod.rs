@@ -35,3 +35,4 @@ pub use desk::{Desk, DeskSettings};
 pub use routes::RouteSettings;
 pub use served::Feed;
 pub use spans::Outlet;
+pub use translate::openings;

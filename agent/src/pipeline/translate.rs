@@ -1,8 +1,9 @@
 //! Wire records of the kernel side to values of the core, and policies back. Pure.
 
 use super::early::{Early, Ends};
-use remora_core::flow::{Amount, Direction, Order, Segment};
+use remora_core::flow::{Amount, Capture, Direction, Order, Segment};
 use remora_core::model::{CgroupId, Close, ConnId, ConnInfo, Mono, Owner, Pid, Role, Task, Tid, Transport, semconv};
+use remora_core::proto::OPENINGS;
 use remora_ebpf::wire::{self, Record};
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
@@ -156,6 +157,12 @@ pub(super) fn amount(amount: Amount) -> wire::Amount {
     }
 }
 
+/// What clients begin with where capture must know at once what to take.
+pub fn openings() -> Vec<([u8; wire::OPENING], wire::Policy)> {
+    let policy = |capture: Capture| wire::Policy { egress: amount(capture.client), ingress: amount(capture.server) };
+    OPENINGS.iter().filter_map(|(bytes, capture)| Some((*bytes.first_chunk()?, policy(*capture)))).collect()
+}
+
 /// `TCP_SYN_SENT` of `include/net/tcp_states.h`.
 const TCP_SYN_SENT: u8 = 2;
 /// A connect that the local end gave up sooner than this was not ended by SYN retransmission (RFC 6298 §2: 1 s).
@@ -214,6 +221,14 @@ mod tests {
         let mapped = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 255, 255, 10, 0, 0, 1];
         assert_eq!(address(mapped, 80), "10.0.0.1:80".parse().unwrap());
         assert_eq!(address([0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1], 80), "[::1]:80".parse().unwrap());
+    }
+
+    #[test]
+    fn every_opening_is_long_enough_for_the_kernel() {
+        let openings = openings();
+        assert_eq!(openings.len(), OPENINGS.len());
+        let whole = wire::Amount::segment(u32::MAX);
+        assert_eq!(openings, [(*b"PRI * HT", wire::Policy { egress: whole, ingress: whole })]);
     }
 
     #[test]

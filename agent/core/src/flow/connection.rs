@@ -48,11 +48,13 @@ struct Sampling {
     seen: u32,
     turns: u32,
     latest: Option<Direction>,
+    /// Holes in each direction.
+    holes: [u64; 2],
 }
 
 impl Sampling {
     fn new(first: Direction) -> Self {
-        Self { segments: 0, egress_first: first == Direction::Egress, seen: 0, turns: 0, latest: None }
+        Self { segments: 0, egress_first: first == Direction::Egress, seen: 0, turns: 0, latest: None, holes: [0; 2] }
     }
 
     fn count(&mut self, direction: Direction) {
@@ -235,10 +237,11 @@ impl Connection {
     }
 
     fn piece(&mut self, direction: Direction, piece: Piece<'_>, tools: &mut Tools<'_>) {
-        match (&self.state, piece) {
+        match (&mut self.state, piece) {
             (State::Opaque, _) => {}
             (State::Unclassified(_), Piece::Bytes(at, bytes, mark)) => self.sampled(direction, at, bytes, mark, tools),
-            (State::Unclassified(_), Piece::Hole(at, bytes, mark)) => {
+            (State::Unclassified(sampling), Piece::Hole(at, bytes, mark)) => {
+                sampling.holes[index(direction)] += 1;
                 // What was in the hole is unknown: a sample must not span it.
                 let lane = &mut self.lanes[index(direction)];
                 lane.clear_to(at + bytes);
@@ -290,7 +293,7 @@ impl Connection {
                 let descriptor = tools.table[at];
                 self.info.role = Some(role);
                 let midway = opening.midway;
-                self.start(descriptor, midway, egress_first, tools);
+                self.start(descriptor, midway, &sampling, tools);
             }
             // In the middle of a message nothing fits; the start of another one may.
             Verdict::Nothing if opening.midway && !over && sampling.may_go_on() => self.elsewhere(sampling),
@@ -311,18 +314,34 @@ impl Connection {
         self.state = State::Unclassified(Sampling { segments: 0, egress_first: true, ..sampling });
     }
 
-    fn start(&mut self, descriptor: &'static Descriptor, midway: bool, egress_first: bool, tools: &mut Tools<'_>) {
+    fn start(&mut self, descriptor: &'static Descriptor, midway: bool, sampling: &Sampling, tools: &mut Tools<'_>) {
         self.state = State::Parsing { descriptor, parser: (descriptor.parser)(midway) };
         self.probation = Probation::new(midway && descriptor.pairing == Pairing::Order);
         tools.sink.classified(&self.info, Some(descriptor.name));
         self.want(descriptor.capture, tools);
+        self.count_holes(sampling.holes, tools);
         if descriptor.pairing == Pairing::Order {
             // Requests of the same burst may be among what passed.
             self.tell_passed(tools);
         }
+        // Which end was first is unknown behind a hole; an answer that is paired by number follows its request.
+        let egress_first = match (descriptor.pairing, self.info.role) {
+            (Pairing::Number, Some(role)) => role == Role::Client,
+            _ => sampling.egress_first,
+        };
         let order = if egress_first { [Direction::Egress, Direction::Ingress] } else { [Direction::Ingress, Direction::Egress] };
         for direction in order {
             self.run(direction, tools);
+        }
+    }
+
+    /// Counts what was missed before there was a protocol to say whether that is a loss.
+    fn count_holes(&self, holes: [u64; 2], tools: &mut Tools<'_>) {
+        let Some(role) = self.info.role else { return };
+        for (direction, n) in [Direction::Egress, Direction::Ingress].into_iter().zip(holes) {
+            if n > 0 && !self.has_holes_by_design(sender(role, direction)) {
+                tools.sink.loss(self.protocol(), Loss::Hole, n);
+            }
         }
     }
 

@@ -75,6 +75,10 @@ pub static TABLE: &[&Descriptor] = &[
     &mongodb::DESCRIPTOR,
 ];
 
+/// First bytes of a client by which capture knows what to take of a connection before that is classified: only of protocols
+/// in which what is missed at the start leaves values unknown for as long as the connection lives.
+pub static OPENINGS: &[(&[u8], Capture)] = &[http2::OPENING];
+
 /// An end of a connection, by its part in the protocol: requests come from the client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum End {

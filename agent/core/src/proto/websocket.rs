@@ -22,9 +22,6 @@ pub(super) static DESCRIPTOR: Descriptor = Descriptor {
     parser: |_| Box::new(WebSocket::default()),
 };
 
-/// Capture once frames were missed.
-const WHOLE_SEGMENTS: Capture = Capture { client: Amount::Segment(64 * 1024), server: Amount::Segment(64 * 1024) };
-
 /// Header of a frame (RFC 6455 §5.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Frame {
@@ -109,7 +106,8 @@ impl WebSocket {
     fn lose(&mut self, from: End, cx: &mut Cx<'_>) {
         *self.lane(from) = Lane { message: Message::Torn, ends: None, is_lost: true };
         if !std::mem::replace(&mut self.asked_more, true) {
-            cx.want(WHOLE_SEGMENTS);
+            // Frames were missed.
+            cx.want(Capture::ALL);
         }
     }
 }

@@ -14,7 +14,7 @@ mod tests;
 
 use super::http;
 use super::{Cx, Descriptor, End, Evidence, Input, Mark, Pairing, Parser, Sample, Step, Stop};
-use crate::flow::{Amount, Capture, Loss};
+use crate::flow::{Capture, Loss};
 use crate::model::{Close, Family, Mono, Transport};
 use call::{Call, Over, Start};
 use frame::{Chain, Header, PREFACE};
@@ -28,11 +28,14 @@ pub(super) static DESCRIPTOR: Descriptor = Descriptor {
     pairing: Pairing::Number,
     transport: Transport::Tcp,
     ports: &[80, 8080, 50051],
-    // All of each segment: one header block that is missed leaves values unknown for the rest of the connection.
-    capture: Capture { client: Amount::Segment(64 * 1024), server: Amount::Segment(64 * 1024) },
+    // One frame header or header block that is missed leaves values unknown for the rest of the connection.
+    capture: Capture::ALL,
     detect,
     parser: |midway| Box::new(Http2::new(midway)),
 };
+
+/// The client's first bytes, and what capture shall take of the connection from there on.
+pub(super) const OPENING: (&[u8], Capture) = (PREFACE, Capture::ALL);
 
 /// Longest header block that is put together from CONTINUATION frames.
 const MAX_BLOCK: usize = 128 * 1024;

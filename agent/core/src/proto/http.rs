@@ -76,6 +76,12 @@ pub(crate) fn rpc(exchange: &mut Exchange, request: &Request<'_>, target: Option
     exchange.attrs.set_static(s::NETWORK_PROTOCOL_VERSION, request.version);
     if cx.observes(End::Server) {
         exchange.attrs.set_with(s::CLIENT_ADDRESS, |out| write_ip(out, cx.conn.remote.ip()));
+        // Also tells what the agents of other nodes send to a collector on this one.
+        if let Some(agent) = request.user_agent
+            && set_clipped(&mut exchange.attrs, s::USER_AGENT_ORIGINAL, agent, cx)
+        {
+            cx.count(Loss::Text, 1);
+        }
     }
 }
 

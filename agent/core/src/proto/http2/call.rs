@@ -377,7 +377,6 @@ const HTTP_ONLY: &[crate::model::Key] = &[
     s::URL_PATH,
     s::URL_QUERY,
     s::URL_SCHEME,
-    s::USER_AGENT_ORIGINAL,
 ];
 
 fn path_of(url: &str) -> Option<&str> {

@@ -142,6 +142,8 @@ struct Scanner<'a, 'b, S> {
     dropped_openers: u32,
     /// Set once a search for a closing double quote failed: there is none further on.
     no_more_quotes: bool,
+    /// Where the quote stands that closes the text the message began with.
+    message_end: usize,
     sink: &'b mut S,
 }
 
@@ -155,6 +157,7 @@ impl<'a, 'b, S: Sink> Scanner<'a, 'b, S> {
             items: 0,
             dropped_openers: 0,
             no_more_quotes: false,
+            message_end: usize::MAX,
             sink,
         }
     }
@@ -249,6 +252,15 @@ impl<'a, 'b, S: Sink> Scanner<'a, 'b, S> {
     /// A quoted value, or the request line of an HTTP log, whose method stays.
     fn double_quote(&mut self) {
         let start = self.at + 1;
+        if self.at == self.message_end {
+            self.at += 1;
+            return;
+        }
+        if let Some(end) = self.quoted_message_end(start) {
+            self.message_end = end;
+            self.at = start;
+            return;
+        }
         let Some(end) = self.closing_quote(start) else {
             self.at += 1;
             return;
@@ -260,6 +272,17 @@ impl<'a, 'b, S: Sink> Scanner<'a, 'b, S> {
         }
         self.at = end + 1;
         self.variable(Last::Variable);
+    }
+
+    /// The end of a text in quotes that begins the message, if `key=value` pairs follow it: then it is no value.
+    fn quoted_message_end(&mut self, start: usize) -> Option<usize> {
+        if self.last != Last::Start {
+            return None;
+        }
+        let end = self.closing_quote(start)?;
+        let key = run_end(self.text, end + 1, is_space);
+        let key_end = run_end(self.text, key, |byte| CLASS[usize::from(byte)] & END == 0);
+        (key > end + 1 && key_end > key && self.text.get(key_end) == Some(&b'=')).then_some(end)
     }
 
     fn closing_quote(&mut self, start: usize) -> Option<usize> {
@@ -472,8 +495,9 @@ impl<'a, 'b, S: Sink> Scanner<'a, 'b, S> {
     /// Whether a word without digits is a value by its form or its place.
     fn is_value(&self, word: &[u8], start: usize, end: usize, flags: u8) -> bool {
         let called = self.text.get(end) == Some(&b'(');
+        let key = self.text.get(end) == Some(&b'=');
         word.len() > MAX_WORD
-            || is_variable_name(word, flags, called)
+            || !(key && is_key(word)) && is_variable_name(word, flags, called)
             || is_literal(word)
             || self.is_date_word(word, end)
             || self.is_secret_value(word, start)
@@ -613,6 +637,11 @@ fn is_path(word: &[u8]) -> bool {
 
 fn is_address(word: &[u8]) -> bool {
     word.iter().skip(1).rev().skip(1).any(|byte| CLASS[usize::from(*byte)] & ADDRESS != 0) || word.starts_with(b"\\\\")
+}
+
+/// Whether a word in front of `=` is a key such as `java.version`, rather than the path or address of a thing.
+fn is_key(word: &[u8]) -> bool {
+    word[0].is_ascii_alphabetic() && word.iter().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-'))
 }
 
 /// Whether two alphanumeric parts are joined by a dot.
@@ -772,6 +801,10 @@ mod tests {
             ("deny(1) file-read /a/b", "deny(<*>) file-read <*>"),
             ("1190 bytes (1.16 KB) sent, 0 bytes received", "<*> sent, <*> received"),
             ("user bob failed.", "user bob failed"),
+            ("\"sync ADD\" source=\"api\" pods=[\"a/b\"]", "sync ADD source=<*> pods=<*>"),
+            ("\"Probe failed\" pod=\"a\" output=\"HTTP probe failed\"", "Probe failed pod=<*> output=<*>"),
+            ("\"GET /a HTTP/1.1\" status=200", "GET <*> status=<*>"),
+            ("environment:java.io.tmpdir=/tmp", "environment:java.io.tmpdir=<*>"),
             ("Path C:\\Windows\\x.dll, used", "Path <*>, used"),
         ];
         for (message, expected) in cases {

@@ -5,6 +5,7 @@
 
 #![cfg_attr(test, expect(clippy::expect_used, reason = "tests state what must hold"))]
 
+mod absorb;
 mod bytes;
 pub mod envelope;
 pub mod exception;

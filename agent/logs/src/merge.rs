@@ -3,7 +3,8 @@
 //!
 //! A context is a template with up to three places left open. Its members differ in those places alone.
 //! When every open place has enough distinct words, the places are variables. "Enough" shrinks with the number of
-//! constant words that agree, and grows for words in capitals, which name states rather than values.
+//! constant words that agree, and grows for words in capitals, which name states rather than values, for keys of values and
+//! for the verb that a sentence begins with.
 
 use crate::template::{Slot, Template};
 
@@ -87,12 +88,20 @@ fn distinct(slots: impl Iterator<Item = Slot>) -> usize {
     words.len()
 }
 
+/// The distinct words that make a variable of a place whose words name states or keys.
+const STATES: usize = 12;
+/// The distinct words that make a variable of the word a sentence begins with.
+const VERBS: usize = 7;
+
 /// The distinct words that make a place a variable.
 fn needed<'a>(words_left: usize, open: usize, place: usize, group: impl Iterator<Item = &'a Template>) -> usize {
     let (mut total, mut capitals, mut identifiers) = (0usize, 0usize, 0usize);
+    let (mut keys, mut verbs) = (false, false);
     for template in group {
         if template.slots()[place].is_word() {
             total += 1;
+            keys |= template.glue(place + 1).first() == Some(&b'=');
+            verbs |= place == 0 && template.glue(1).first() == Some(&b' ') && template.is_capitalised(0);
             capitals += usize::from(template.is_capitals(place));
             identifiers += usize::from(template.is_identifier(place));
         }
@@ -104,8 +113,10 @@ fn needed<'a>(words_left: usize, open: usize, place: usize, group: impl Iterator
         _ => 3,
     };
     let base = if open == 1 { base } else { 6 + 2 * open };
-    if capitals * 2 > total {
-        base.max(12)
+    if keys || capitals * 2 > total {
+        base.max(STATES)
+    } else if verbs {
+        base.max(VERBS)
     } else if identifiers * 2 > total && open == 1 {
         base.min(3)
     } else {
@@ -154,6 +165,27 @@ mod tests {
             ]),
             None
         );
+    }
+
+    #[test]
+    fn keys_of_values_stay_apart() {
+        let messages = [
+            "server set up os.name=5",
+            "server set up user.dir=5",
+            "server set up os.arch=5",
+            "server set up tmp=5",
+            "server set up max=5",
+        ];
+        assert_eq!(places(&messages), None);
+    }
+
+    #[test]
+    fn verbs_that_begin_a_sentence_stay_apart() {
+        let messages =
+            ["Started", "Starting", "Stopped", "Stopping", "Failed", "Finished"].map(|verb| format!("{verb} the daily update of lists"));
+        assert_eq!(places(&messages.each_ref().map(String::as_str)), None);
+        let messages = messages.map(|message| message.to_lowercase());
+        assert_eq!(places(&messages.each_ref().map(String::as_str)), Some(vec![0]));
     }
 
     #[test]

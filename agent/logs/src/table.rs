@@ -9,6 +9,7 @@ mod familiar;
 mod state;
 mod tails;
 
+use crate::absorb::{self, Union};
 use crate::merge;
 use crate::severity::Severity;
 use crate::signature::{self, HashSink};
@@ -124,6 +125,8 @@ const MAX_CHANGES: usize = 2048;
 const MAX_CACHE: usize = 2048;
 /// First size of it.
 const MIN_CACHE: usize = 64;
+/// Most ways to become one with another pattern that are tried for a new template.
+const MAX_UNIONS: usize = 8;
 /// The bookkeeping of a pattern beside its template.
 const PATTERN_OVERHEAD: usize = 192;
 
@@ -236,12 +239,12 @@ impl PatternTable {
             self.remember(hash, index);
             return self.count(index, severity, now);
         }
-        let learnable = self.familiar.knows(self.scratch.layout(), self.scratch.slots());
+        let learnable = self.familiar.knows(self.scratch.slots());
         if !learnable && self.is_full() && now < self.next_idle_check {
             return self.count_overflow(severity);
         }
         let template = self.scratch.finish();
-        let covering = if learnable { self.covering(&template) } else { None };
+        let covering = if learnable { self.covering(&template).or_else(|| self.absorbing(&template)) } else { None };
         let index = match covering {
             Some(index) => Some(index),
             None => self.admit(template, Vec::new(), learnable, severity, now, budget),
@@ -266,6 +269,19 @@ impl PatternTable {
             .iter()
             .copied()
             .find(|index| self.template(*index).is_some_and(|known| merge::covers(known, template)))
+    }
+
+    /// The pattern that says of a message as much as both together.
+    fn absorbing(&self, template: &Template) -> Option<u32> {
+        self.unions(template)
+            .find(|(index, union)| union.needed == 1 && self.template(*index).is_some_and(|known| union.equals(known)))
+            .map(|(index, _)| index)
+    }
+
+    /// The patterns that agree with a template but for values, and what each is together with it.
+    fn unions(&self, template: &Template) -> impl Iterator<Item = (u32, Union)> {
+        let known = (0u32..).zip(&self.patterns).filter_map(|(index, pattern)| Some((index, pattern.as_ref()?)));
+        known.filter_map(|(index, pattern)| Some((index, absorb::unite(&pattern.template, template)?)))
     }
 
     /// The pattern with an open rest that the message in `scratch` belongs to.
@@ -294,7 +310,7 @@ impl PatternTable {
         }
         let text: Arc<str> = template.text().into();
         let id = PatternId::of(&text);
-        let known = self.by_id.contains_key(&id) || self.aliases.contains_key(&id);
+        let known = self.by_id.contains_key(&id) || self.aliases.contains_key(&id) || replaced.iter().any(|pattern| pattern.id == id);
         if !known {
             self.push_change(Change::New { id, template: text.clone(), severity });
         }
@@ -317,6 +333,23 @@ impl PatternTable {
 
     /// One step of learning; returns the patterns that became one with `template`.
     fn learn(&self, template: &mut Template) -> Option<Vec<u32>> {
+        self.learn_words(template).or_else(|| self.learn_values(template))
+    }
+
+    /// Makes variables of words where other patterns have values.
+    fn learn_values(&self, template: &mut Template) -> Option<Vec<u32>> {
+        let (union, members) = self.unions(template).take(MAX_UNIONS).find_map(|(_, union)| {
+            let covered = self.unions(&union.template).filter(|(_, both)| both.equals(&union.template));
+            let members: Vec<u32> = covered.map(|(index, _)| index).collect();
+            let all = members.len() + usize::from(!union.equals(template));
+            (all >= union.needed).then_some((union.template, members))
+        })?;
+        *template = union;
+        Some(members)
+    }
+
+    /// Makes variables of places at which enough different words were seen.
+    fn learn_words(&self, template: &mut Template) -> Option<Vec<u32>> {
         let bucket = self.bucket(template.layout());
         let known = || bucket.iter().filter_map(|index| self.template(*index));
         let near = merge::near(template, known());
@@ -365,7 +398,7 @@ impl PatternTable {
         self.by_id.insert(pattern.id, index);
         self.unalias(pattern.id);
         self.live += 1;
-        self.familiar.add(pattern.template.layout(), pattern.template.slots());
+        self.familiar.add(pattern.template.slots());
         self.template_bytes += pattern.taken;
         if free == self.patterns.len() {
             self.patterns.push(Some(pattern));

@@ -4,6 +4,7 @@
 use crate::hash;
 use crate::signature::{self, PLACEHOLDER, Sink};
 use std::fmt;
+use std::ops::Range;
 
 /// A pattern's identity: the hash of its template, the same on every node and after every restart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -85,6 +86,8 @@ pub(crate) struct Template {
     /// For each slot, the end of its glue and the end of its word in `text`.
     ends: Box<[(u16, u16)]>,
     text: Box<[u8]>,
+    /// The first slot of every field, the parts between white space.
+    fields: Box<[u16]>,
     layout: u64,
     head: Option<Head>,
 }
@@ -100,6 +103,34 @@ impl Template {
 
     pub(crate) fn slots(&self) -> &[Slot] {
         &self.slots
+    }
+
+    /// How many fields there are: parts between white space.
+    pub(crate) fn fields(&self) -> usize {
+        self.fields.len()
+    }
+
+    /// The slots of a field.
+    pub(crate) fn field(&self, index: usize) -> Range<usize> {
+        let start = |index: usize| self.fields.get(index).map_or(self.slots.len(), |slot| usize::from(*slot));
+        start(index)..start(index + 1)
+    }
+
+    /// The punctuation in front of a field; behind the last one, that at the end.
+    pub(crate) fn field_glue(&self, index: usize) -> &[u8] {
+        self.glue(self.field(index).start)
+    }
+
+    /// Whether a field is the same as one of another template.
+    pub(crate) fn field_equals(&self, index: usize, other: &Self, other_index: usize) -> bool {
+        let (mine, theirs) = (self.field(index), other.field(other_index));
+        self.slots[mine.clone()] == other.slots[theirs.clone()]
+            && mine.zip(theirs).skip(1).all(|(mine, theirs)| self.glue(mine) == other.glue(theirs))
+    }
+
+    /// Whether a field is a `key=value`.
+    pub(crate) fn is_keyed(&self, index: usize) -> bool {
+        self.field(index).any(|slot| self.glue(slot + 1).first() == Some(&b'='))
     }
 
     /// Equal for templates that differ in words only.
@@ -154,6 +185,18 @@ impl Template {
         inner_capital || word.iter().any(|byte| matches!(byte, b'_' | b'-' | b'/' | b'$' | b'#'))
     }
 
+    /// Whether the word at `index` begins with a capital letter and is no identifier: so a sentence begins.
+    pub(crate) fn is_capitalised(&self, index: usize) -> bool {
+        self.word_text(index).first().is_some_and(u8::is_ascii_uppercase) && !self.is_identifier(index)
+    }
+
+    /// The punctuation in front of the slot at `index`; behind the last one, that at the end.
+    pub(crate) fn glue(&self, index: usize) -> &[u8] {
+        let from = index.checked_sub(1).and_then(|before| self.ends.get(before)).map_or(0, |(_, end)| usize::from(*end));
+        let to = self.ends.get(index).map_or(self.text.len(), |(glue_end, _)| usize::from(*glue_end));
+        self.text.get(from..to).unwrap_or_default()
+    }
+
     fn word_text(&self, index: usize) -> &[u8] {
         let (glue_end, end) = self.ends[index];
         &self.text[usize::from(glue_end)..usize::from(end)]
@@ -180,7 +223,8 @@ impl Template {
 
     /// The bytes held, for memory accounting.
     pub(crate) fn bytes(&self) -> usize {
-        size_of::<Self>() + self.slots.len() * (size_of::<Slot>() + size_of::<(u16, u16)>()) + self.text.len()
+        let slots = self.slots.len() * (size_of::<Slot>() + size_of::<(u16, u16)>());
+        size_of::<Self>() + slots + self.fields.len() * size_of::<u16>() + self.text.len()
     }
 
     /// An upper bound of the length of [`Self::text`].
@@ -212,6 +256,7 @@ pub(crate) struct Builder {
     slots: Vec<Slot>,
     ends: Vec<(u16, u16)>,
     text: Vec<u8>,
+    fields: Vec<u16>,
     layout: u64,
     /// The layout in front of the last glue.
     layout_before_glue: u64,
@@ -235,6 +280,7 @@ impl Builder {
         self.full = glue_end + word.len() > MAX_TEXT;
         let (slot, word) = if self.full { (Slot::VARIABLE, &b""[..]) } else { (slot, word) };
         self.note_head(slot, glue_end);
+        self.note_field(glue_end);
         self.text.extend_from_slice(word);
         let end = u16::try_from(self.text.len()).unwrap_or(u16::MAX);
         self.slots.push(slot);
@@ -245,6 +291,15 @@ impl Builder {
             _ => 0,
         };
         self.layout = hash::mix(self.layout, kind);
+    }
+
+    /// Notes that the slot to come begins a field, if white space stands in front of it.
+    fn note_field(&mut self, glue_end: usize) {
+        let glue_start = self.ends.last().map_or(0, |(_, end)| usize::from(*end));
+        let spaced = self.text.get(glue_start..glue_end).is_some_and(|glue| glue.contains(&b' '));
+        if self.slots.is_empty() || spaced {
+            self.fields.push(u16::try_from(self.slots.len()).unwrap_or(u16::MAX));
+        }
     }
 
     /// Counts words of prose and notes where the head ends, if it ends in front of the slot to come.
@@ -262,6 +317,7 @@ impl Builder {
         self.slots.clear();
         self.ends.clear();
         self.text.clear();
+        self.fields.clear();
         self.layout = 0;
         self.prose = 0;
         self.head = None;
@@ -279,6 +335,28 @@ impl Builder {
         self.place(Slot::LEARNED, b"");
     }
 
+    /// Adds a variable of another template.
+    pub(crate) fn value(&mut self, slot: Slot) {
+        self.place(slot, b"");
+    }
+
+    /// Adds punctuation, if there is any.
+    pub(crate) fn some_glue(&mut self, glue: &[u8]) {
+        if !glue.is_empty() {
+            self.glue(glue);
+        }
+    }
+
+    /// Adds slots of another template with the punctuation between them.
+    pub(crate) fn copy(&mut self, template: &Template, slots: Range<usize>) {
+        for slot in slots.clone() {
+            if slot > slots.start {
+                self.some_glue(template.glue(slot));
+            }
+            self.place(template.slots[slot], template.word_text(slot));
+        }
+    }
+
     /// Adds the rest of a message, which is known to vary.
     pub(crate) fn rest(&mut self) {
         self.place(Slot::REST, b"");
@@ -294,17 +372,13 @@ impl Builder {
         &self.slots
     }
 
-    /// The layout so far.
-    pub(crate) fn layout(&self) -> u64 {
-        self.layout
-    }
-
     /// The template.
     pub(crate) fn finish(&self) -> Template {
         Template {
             slots: self.slots.as_slice().into(),
             ends: self.ends.as_slice().into(),
             text: self.text.as_slice().into(),
+            fields: self.fields.as_slice().into(),
             layout: self.layout,
             head: self.head,
         }

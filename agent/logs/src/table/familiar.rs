@@ -1,4 +1,4 @@
-//! A filter that tells at once that a template has nothing in common with any pattern of its layout.
+//! A filter that tells at once that a template has nothing in common with any pattern.
 //! Must never say "unfamiliar" of a template that a pattern covers or could merge with.
 //!
 //! Patterns that cover or merge share two constant words at least, so a template with fewer known words need not be
@@ -26,16 +26,16 @@ impl Default for Familiar {
 
 impl Familiar {
     /// Adds a pattern's words. They stay: a word too many costs time, a missing one would cost a merge.
-    pub(super) fn add(&mut self, layout: u64, slots: &[Slot]) {
-        for (place, bit) in positions(layout, slots) {
+    pub(super) fn add(&mut self, slots: &[Slot]) {
+        for (place, bit) in positions(slots) {
             self.words[place] |= bit;
         }
     }
 
     /// Whether a template can have to do with a known pattern.
-    pub(super) fn knows(&self, layout: u64, slots: &[Slot]) -> bool {
+    pub(super) fn knows(&self, slots: &[Slot]) -> bool {
         let (mut words, mut known) = (0usize, 0usize);
-        for (place, bit) in positions(layout, slots) {
+        for (place, bit) in positions(slots) {
             words += 1;
             known += usize::from(self.words[place] & bit != 0);
         }
@@ -48,9 +48,9 @@ impl Familiar {
     }
 }
 
-fn positions(layout: u64, slots: &[Slot]) -> impl Iterator<Item = (usize, u64)> {
-    slots.iter().enumerate().filter(|(_, slot)| slot.is_word()).map(move |(index, slot)| {
-        let bit = (hash::mix(layout ^ index as u64, slot.as_u64()) as usize) % BITS;
+fn positions(slots: &[Slot]) -> impl Iterator<Item = (usize, u64)> {
+    slots.iter().filter(|slot| slot.is_word()).map(|slot| {
+        let bit = (hash::mix(0, slot.as_u64()) as usize) % BITS;
         (bit / 64, 1u64 << (bit % 64))
     })
 }

@@ -194,8 +194,7 @@ fn content(template: &Template, fields: Range<usize>) -> Option<Content> {
     if fields.end > template.fields() || fields.start == 0 && template.is_capitalised(0) {
         return None;
     }
-    let parted = |field| template.field_glue(field).iter().any(|byte| matches!(byte, b',' | b'(' | b'[' | b')' | b']'));
-    let listed = fields.len() == 1 || (fields.start + 1..=fields.end).all(parted);
+    let listed = fields.len() == 1 || (fields.start + 1..=fields.end).all(|field| template.field_glue(field).contains(&b','));
     let keyed = fields.clone().any(|field| template.is_keyed(field));
     let slots = template.field(fields.start).start..template.field(fields.end - 1).end;
     let words = slots.clone().filter(|slot| template.slots()[*slot].is_word()).count();

@@ -124,6 +124,11 @@ impl Glue {
         }
     }
 
+    /// Whether a bracket opens behind a space: what it holds is said of what stands in front, and no part of it.
+    fn opens_aside(&self) -> bool {
+        self.openers > 0 && self.as_bytes().windows(2).any(|pair| matches!(pair, [b' ', b'(' | b'[']))
+    }
+
     #[inline]
     fn clear(&mut self) {
         self.len = 0;
@@ -540,7 +545,7 @@ impl<'a, 'b, S: Sink> Scanner<'a, 'b, S> {
 
     #[inline]
     fn variable(&mut self, kind: Last) {
-        if self.last.is_variable() && self.glue.closers <= self.glue.openers && self.closers_first() {
+        if self.last.is_variable() && self.glue.closers <= self.glue.openers && self.closers_first() && !self.glue.opens_aside() {
             self.dropped_openers += u32::from(self.glue.openers - self.glue.closers);
             self.glue.clear();
         } else {
@@ -791,7 +796,7 @@ mod tests {
             ("\"GET /v2/x HTTP/1.1\" status: 200 len: 1893", "GET <*> status: <*> len: <*>"),
             ("BSSID changed to 5c:50:15:4c:18:ee now", "BSSID changed to <*> now"),
             ("addr fe80::ae:b2 gone", "addr <*> gone"),
-            ("from 1.2.3.4 () at Sun Jul 17 14:03:04 2005", "from <*> at <*>"),
+            ("from 1.2.3.4 () at Sun Jul 17 14:03:04 2005", "from <*> (<*>) at <*>"),
             ("floating pt enable......0", "floating pt enable<*>"),
             ("can't open 'a file' now", "can't open <*> now"),
             ("java.io.IOException: reset by peer", "java.io.IOException: reset by peer"),
@@ -799,7 +804,8 @@ mod tests {
             ("lifetime 00:01", "lifetime <*>"),
             ("Killing 13769:com.tencent.mm (adj 9)", "Killing <*> (adj <*>)"),
             ("deny(1) file-read /a/b", "deny(<*>) file-read <*>"),
-            ("1190 bytes (1.16 KB) sent, 0 bytes received", "<*> sent, <*> received"),
+            ("1190 bytes (1.16 KB) sent, 0 bytes received", "<*> (<*>) sent, <*> received"),
+            ("Member 1.0 (db7) joined, 5 [6,7] (8)", "Member <*> (<*>) joined, <*> [<*>] (<*>)"),
             ("user bob failed.", "user bob failed"),
             ("\"sync ADD\" source=\"api\" pods=[\"a/b\"]", "sync ADD source=<*> pods=<*>"),
             ("\"Probe failed\" pod=\"a\" output=\"HTTP probe failed\"", "Probe failed pod=<*> output=<*>"),

@@ -3,8 +3,8 @@
 //!
 //! A context is a template with up to three places left open. Its members differ in those places alone.
 //! When every open place has enough distinct words, the places are variables. "Enough" shrinks with the number of
-//! constant words that agree, and grows for words in capitals, which name states rather than values, for keys of values and
-//! for the verb that a sentence begins with.
+//! constant words that agree, and grows for words in capitals, which name states rather than values, for participles, for keys of
+//! values and for the word that a sentence begins with.
 
 use crate::template::{Slot, Template};
 
@@ -88,20 +88,21 @@ fn distinct(slots: impl Iterator<Item = Slot>) -> usize {
     words.len()
 }
 
-/// The distinct words that make a variable of a place whose words name states or keys.
+/// The distinct words that make a variable of a place whose words name states, what was done, or keys.
 const STATES: usize = 12;
 /// The distinct words that make a variable of the word a sentence begins with.
-const VERBS: usize = 7;
+const FIRST: usize = 7;
 
 /// The distinct words that make a place a variable.
 fn needed<'a>(words_left: usize, open: usize, place: usize, group: impl Iterator<Item = &'a Template>) -> usize {
     let (mut total, mut capitals, mut identifiers) = (0usize, 0usize, 0usize);
-    let (mut keys, mut verbs) = (false, false);
+    let (mut keys, mut first, mut verbs) = (false, false, 0usize);
     for template in group {
         if template.slots()[place].is_word() {
             total += 1;
             keys |= template.glue(place + 1).first() == Some(&b'=');
-            verbs |= place == 0 && template.glue(1).first() == Some(&b' ') && template.is_capitalised(0);
+            verbs += usize::from(template.is_participle(place));
+            first |= place == 0 && template.glue(1).first() == Some(&b' ') && template.is_capitalised(0);
             capitals += usize::from(template.is_capitals(place));
             identifiers += usize::from(template.is_identifier(place));
         }
@@ -112,11 +113,11 @@ fn needed<'a>(words_left: usize, open: usize, place: usize, group: impl Iterator
         4 | 5 => 4,
         _ => 3,
     };
-    let base = if open == 1 { base } else { 6 + 2 * open };
-    if keys || capitals * 2 > total {
+    let base = if open == 1 { base } else { 2 + 2 * open };
+    if keys || capitals * 2 > total || verbs * 2 > total {
         base.max(STATES)
-    } else if verbs {
-        base.max(VERBS)
+    } else if first {
+        base.max(FIRST)
     } else if identifiers * 2 > total && open == 1 {
         base.min(3)
     } else {
@@ -168,6 +169,14 @@ mod tests {
     }
 
     #[test]
+    fn what_was_done_stays_apart() {
+        let messages = ["Started", "Stopped", "Paused", "Resumed"].map(|verb| format!("[instance: 5] VM {verb} (Lifecycle Event)"));
+        assert_eq!(places(&messages.each_ref().map(String::as_str)), None);
+        let messages = ["db", "web", "cache", "mail"].map(|name| format!("[instance: 5] VM {name} (Lifecycle Event)"));
+        assert_eq!(places(&messages.each_ref().map(String::as_str)), Some(vec![3]));
+    }
+
+    #[test]
     fn keys_of_values_stay_apart() {
         let messages = [
             "server set up os.name=5",
@@ -181,8 +190,7 @@ mod tests {
 
     #[test]
     fn verbs_that_begin_a_sentence_stay_apart() {
-        let messages =
-            ["Started", "Starting", "Stopped", "Stopping", "Failed", "Finished"].map(|verb| format!("{verb} the daily update of lists"));
+        let messages = ["Start", "Begin", "Stop", "End", "Skip", "Await"].map(|verb| format!("{verb} the daily update of lists"));
         assert_eq!(places(&messages.each_ref().map(String::as_str)), None);
         let messages = messages.map(|message| message.to_lowercase());
         assert_eq!(places(&messages.each_ref().map(String::as_str)), Some(vec![0]));

@@ -654,6 +654,11 @@ fn is_dotted(word: &[u8]) -> bool {
     word.windows(3).any(|part| part[1] == b'.' && is_alphanumeric(part[0]) && is_alphanumeric(part[2]))
 }
 
+/// Whether a word is the type of an exception in a package: `java.io.IOException`.
+pub(crate) fn is_exception_type(word: &[u8]) -> bool {
+    is_exception(word) && is_dotted(word)
+}
+
 /// The type of an exception names what happened and stays.
 fn is_exception(word: &[u8]) -> bool {
     word.ends_with(b"Exception") || word.ends_with(b"Error")

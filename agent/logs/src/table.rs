@@ -663,7 +663,16 @@ mod tests {
     fn many_texts_behind_one_head_are_a_variable() {
         let ids: BTreeSet<PatternId> = final_ids(&errors(40)).into_values().collect();
         assert_eq!(ids.into_iter().collect::<Vec<_>>(), [PatternId::of("could not open file: <*>")]);
-        assert_eq!(final_ids(&errors(5)).into_values().collect::<BTreeSet<_>>().len(), 5);
+        assert_eq!(final_ids(&errors(4)).into_values().collect::<BTreeSet<_>>().len(), 4);
+    }
+
+    #[test]
+    fn texts_behind_exceptions_of_many_types_are_a_variable() {
+        let kinds = ["java.io.IOException", "java.net.ConnectException", "a.b.RemoteException"];
+        let messages: Vec<String> =
+            (0..12u64).map(|n| format!("write of block {n} received exception {}: {}", kinds[(n % 3) as usize], word(n))).collect();
+        let ids: BTreeSet<PatternId> = final_ids(&messages).into_values().collect();
+        assert_eq!(ids.into_iter().collect::<Vec<_>>(), [PatternId::of("write of block <*> received exception <*>")]);
     }
 
     #[test]

@@ -185,6 +185,12 @@ impl Template {
         inner_capital || word.iter().any(|byte| matches!(byte, b'_' | b'-' | b'/' | b'$' | b'#'))
     }
 
+    /// Whether the word at `index` ends as participles do: what is or was done, rather than to whom.
+    pub(crate) fn is_participle(&self, index: usize) -> bool {
+        let word = self.word_text(index);
+        word.len() > 4 && (word.ends_with(b"ed") || word.ends_with(b"ing")) && !self.is_identifier(index)
+    }
+
     /// Whether the word at `index` begins with a capital letter and is no identifier: so a sentence begins.
     pub(crate) fn is_capitalised(&self, index: usize) -> bool {
         self.word_text(index).first().is_some_and(u8::is_ascii_uppercase) && !self.is_identifier(index)
@@ -279,7 +285,7 @@ impl Builder {
         let glue_end = self.text.len();
         self.full = glue_end + word.len() > MAX_TEXT;
         let (slot, word) = if self.full { (Slot::VARIABLE, &b""[..]) } else { (slot, word) };
-        self.note_head(slot, glue_end);
+        self.note_head(slot, word, glue_end);
         self.note_field(glue_end);
         self.text.extend_from_slice(word);
         let end = u16::try_from(self.text.len()).unwrap_or(u16::MAX);
@@ -302,14 +308,17 @@ impl Builder {
         }
     }
 
-    /// Counts words of prose and notes where the head ends, if it ends in front of the slot to come.
-    fn note_head(&mut self, slot: Slot, glue_end: usize) {
+    /// Counts words of prose and notes where the head ends, if it ends in front of the slot to come: behind a colon, or at
+    /// the type of an exception.
+    fn note_head(&mut self, slot: Slot, word: &[u8], glue_end: usize) {
         let glue_start = self.ends.last().map_or(0, |(_, end)| usize::from(*end));
         let glue = self.text.get(glue_start..glue_end).unwrap_or_default();
         if self.head.is_none() && (self.prose >= HEAD_WORDS || slot == Slot::REST) {
-            self.head = head_end(glue).map(|end| Head { slots: self.slots.len(), layout: hash::mix_bytes(self.layout_before_glue, end) });
+            let exception = glue == b" " && signature::is_exception_type(word);
+            let end = head_end(glue).or((exception || slot == Slot::REST).then_some(glue));
+            self.head = end.map(|end| Head { slots: self.slots.len(), layout: hash::mix_bytes(self.layout_before_glue, end) });
         }
-        self.prose += u32::from(slot != Slot::VARIABLE && (glue == b" " || self.slots.is_empty()));
+        self.prose += u32::from(slot != Slot::VARIABLE && (self.slots.is_empty() || matches!(glue, b" " | b") " | b": ")));
     }
 
     /// Starts anew with the parts of a message, joined by `: `.

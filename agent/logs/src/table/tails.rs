@@ -2,13 +2,13 @@
 //! Must stay a function of the set of templates, as all learning here.
 //!
 //! Error texts have any number of words, so their templates differ in layout and word by word merging never sees them
-//! together. Behind a head of several words of prose, enough different texts make the rest of the message one variable.
+//! together. Behind a head of several words of prose, five different texts make the rest of the message one variable.
 
 use crate::template::{Head, Slot, Template};
 use rustc_hash::FxHashMap;
 
 /// Different texts behind one head that make the rest a variable.
-const ENOUGH: u32 = 6;
+const ENOUGH: u32 = 5;
 
 /// The patterns that have a head, by it.
 #[derive(Debug, Default)]

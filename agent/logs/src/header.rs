@@ -72,6 +72,7 @@ impl<'a> Parser<'a> {
         if self.bracketed_columns() {
             return;
         }
+        self.numbered_columns();
         self.times();
         if self.header.has_time {
             if self.syslog_columns() {
@@ -188,7 +189,7 @@ impl<'a> Parser<'a> {
         true
     }
 
-    /// `[time LEVEL module] message`: all columns in one pair of brackets.
+    /// `[time LEVEL module] message` or `[time: LEVEL/process] message`: all columns in one pair of brackets.
     fn bracketed_columns(&mut self) -> bool {
         if self.peek() != Some(b'[') {
             return false;
@@ -201,7 +202,7 @@ impl<'a> Parser<'a> {
         let Some(time) = timestamp::end(inner) else { return false };
         let mut level = None;
         let mut logger: &[u8] = &[];
-        for word in inner[time..].split(|byte| is_space(*byte)).filter(|word| !word.is_empty()) {
+        for word in inner[time..].split(|byte| is_space(*byte) || *byte == b'/').filter(|word| !matches!(*word, b"" | b":" | b"|" | b"-")) {
             match Severity::from_word(word).filter(|_| level.is_none()) {
                 Some(severity) => level = Some((severity, word)),
                 None if logger.is_empty() => logger = word,
@@ -305,6 +306,7 @@ impl<'a> Parser<'a> {
                 self.at = end;
                 self.header.has_time = true;
             } else if let Some(next) = self.column_before_time() {
+                self.level_before_time();
                 self.at = next;
             } else {
                 return;
@@ -322,6 +324,36 @@ impl<'a> Parser<'a> {
         let end = timestamp::end(body).or_else(|| uptime_end(body))?;
         let end = end + body[end..].iter().take(12).take_while(|byte| matches!(byte, b' ' | b'#' | b'0'..=b'9')).count();
         (body.get(end) == Some(&b']')).then_some(self.at + inner + end + 1)
+    }
+
+    /// The level, if it is the column in front of a time: `INFO 2026-11-25 15:04:05 message`.
+    fn level_before_time(&mut self) {
+        let end = run_end(self.text, self.at, |byte| !COLUMN_END.has(byte));
+        let word = &self.text[self.at..end];
+        if let Some(severity) = Severity::from_header_word(word).filter(|_| word.iter().all(u8::is_ascii_uppercase)) {
+            self.set_level(severity, word);
+        }
+    }
+
+    /// Columns of a numbered line in front of a time in seconds: `7012 node-2 unix.hw up 1077804742 message`. Prose has none that
+    /// are names by their form.
+    fn numbered_columns(&mut self) {
+        let mut at = run_end(self.text, 0, |byte| byte.is_ascii_digit());
+        let mut named = false;
+        for _ in 0..5 {
+            if at == 0 || self.text.get(at) != Some(&b' ') {
+                return;
+            }
+            let end = run_end(self.text, at + 1, |byte| !is_space(byte));
+            let column = &self.text[at + 1..end];
+            if named && column.iter().all(u8::is_ascii_digit) && timestamp::end(column) == Some(column.len()) {
+                self.at = at + 1;
+                return;
+            }
+            named |=
+                column.iter().any(|byte| matches!(byte, b'-' | b'_' | b'.')) && column.last().is_some_and(|byte| is_alphanumeric(*byte));
+            at = end;
+        }
     }
 
     /// A column such as an alert tag, a file or a host name that a date follows at once.
@@ -552,14 +584,15 @@ impl<'a> Parser<'a> {
         }
     }
 
-    /// A thread in brackets, if a message follows.
+    /// A thread in brackets, or a process such as Erlang's `<0.123.0>`, if a message follows.
     fn skip_group(&mut self) -> bool {
-        if !matches!(self.peek(), Some(b'[' | b'(')) {
-            return false;
-        }
-        let Some((_, end)) = group(self.text, self.at) else {
+        let Some((start, end)) = group(self.text, self.at) else {
             return false;
         };
+        let numbers = self.text[start..end].iter().all(|byte| byte.is_ascii_digit() || *byte == b'.');
+        if self.peek() == Some(b'<') && !numbers {
+            return false;
+        }
         if self.text.get(end + 1).is_none_or(|byte| !is_space(*byte) && *byte != b':') {
             return false;
         }
@@ -746,23 +779,24 @@ pub(crate) fn is_first_of_two(line: &[u8]) -> bool {
     })
 }
 
-/// Whether a word is a column of a header rather than prose: a number, an id, a dotted or all-capital name.
+/// Whether a word is a column of a header rather than prose: a number, an id, `user@database`, `key=value`, a dotted or all-capital name.
 fn is_column(word: &[u8], next: Option<u8>) -> bool {
     if word.is_empty() || word.len() > MAX_NAME {
         return false;
     }
-    let (mut upper, mut lower, mut digit, mut dotted) = (false, false, false, false);
+    let (mut upper, mut lower, mut digit, mut dotted, mut joined) = (false, false, false, false, false);
     for (at, byte) in word.iter().enumerate() {
         match byte {
             b'A'..=b'Z' => upper = true,
             b'a'..=b'z' => lower = true,
             b'0'..=b'9' => digit = true,
+            b'@' | b'=' => joined |= at > 0,
             b'.' => dotted |= at > 0 && is_alphanumeric(word[at - 1]) && word.get(at + 1).is_some_and(|next| is_alphanumeric(*next)),
             _ => {}
         }
     }
     let program = next == Some(b'[') || (next == Some(b':') && !digit);
-    !program && (upper && !lower || dotted || digit || next == Some(b'|'))
+    !program && (upper && !lower || dotted || joined || digit || next == Some(b'|'))
 }
 
 /// Seconds since boot as the kernel writes them: `12.345678`.
@@ -792,10 +826,16 @@ fn is_source_line(name: &[u8]) -> bool {
     digits > 0 && name.len() > digits && name[name.len() - digits - 1] == b':' && name.contains(&b'.')
 }
 
-/// `program[123]:` (up to three words) or `program:`.
+/// `program[123]:` (up to three words), `program:` or `file.go:12:`.
 fn program_name(text: &[u8], at: usize) -> Option<Named<'_>> {
     let window = &text[at..text.len().min(at + MAX_NAME)];
-    let colon = find(window, 0, b':').filter(|colon| window.get(colon + 1).is_none_or(|byte| is_space(*byte)))?;
+    let mut colon = find(window, 0, b':')?;
+    if window.get(colon + 1).is_some_and(u8::is_ascii_digit) {
+        colon = find(window, colon + 1, b':').filter(|colon| is_source_line(&window[..*colon]))?;
+    }
+    if window.get(colon + 1).is_some_and(|byte| !is_space(*byte)) {
+        return None;
+    }
     let head = &window[..colon];
     let after = at + colon + 1;
     let words = head.split(|byte| *byte == b' ').count();
@@ -925,6 +965,15 @@ mod tests {
             ("2026-11-25T15:04:05Z app[12]: started", 0, "", "app", "started"),
             ("Nov 25 15:04:05 <auth.info> host sshd[1]: Invalid user", 9, "info", "sshd", "Invalid user"),
             ("Nov 25 15:04:05 <4.3> host sshd[1]: Invalid user", 17, "3", "sshd", "Invalid user"),
+            ("2026-11-25 12:35:25.088 UTC [9845] app@shop LOG:  started", 9, "LOG", "", "started"),
+            ("2026-11-25 12:35:25.088 UTC [9845] user=app,db=shop ERROR:  failed", 17, "ERROR", "", "failed"),
+            ("INFO 2026-11-25 15:04:05,123 worker 12 created", 9, "INFO", "", "worker 12 created"),
+            ("[2026-11-25 15:04:05,123: INFO/MainProcess] Task received", 9, "INFO", "MainProcess", "Task received"),
+            ("2026-11-25 15:04:05.123 [info] <0.123.0> created", 9, "info", "", "created"),
+            ("2026-11-25 15:04:05.123 [info] <unknown> created", 9, "info", "", "<unknown> created"),
+            ("2026/11/25 15:04:05 main.go:12: created", 0, "", "main.go:12", "created"),
+            ("7012 node-2 unix.hw up 1077804742 Link ok", 0, "", "", "Link ok"),
+            ("12 jobs wait since 1077804742 for you", 0, "", "", "12 jobs wait since 1077804742 for you"),
             ("search criteria matched", 0, "", "", "search criteria matched"),
             ("errors=0 and notification sent", 0, "", "", "errors=0 and notification sent"),
             ("Failed to open file", 0, "", "", "Failed to open file"),

@@ -676,6 +676,26 @@ mod tests {
     }
 
     #[test]
+    fn a_colon_in_brackets_that_close_again_ends_no_head() {
+        let messages: Vec<String> = ["default", "mail", "low", "high", "slow", "night"]
+            .map(|queue| format!("queued work of today (work id: 5) for {queue} with 7"))
+            .into();
+        let ids: BTreeSet<PatternId> = final_ids(&messages).into_values().collect();
+        assert_eq!(ids.into_iter().collect::<Vec<_>>(), [PatternId::of("queued work of today (work id: <*>) for <*> with <*>")]);
+    }
+
+    #[test]
+    fn many_users_are_not_many_texts() {
+        let users = ["ann", "bob", "eve", "joe", "kim", "lee"];
+        let messages: Vec<String> = users
+            .iter()
+            .flat_map(|user| ["locked", "bad credentials"].map(|text| format!("login of user {user} failed: {text}")))
+            .collect();
+        let ids: BTreeSet<PatternId> = final_ids(&messages).into_values().collect();
+        assert_eq!(ids.len(), 2);
+    }
+
+    #[test]
     fn open_rest_survives_a_restart() {
         let (mut before, mut budget) = table();
         for message in errors(12) {

@@ -268,6 +268,9 @@ pub(crate) struct Builder {
     layout_before_glue: u64,
     /// Words of prose so far.
     prose: u32,
+    /// Brackets that are open, and that were where the head ended: a head within brackets that close in front of a word is none.
+    depth: usize,
+    head_depth: usize,
     head: Option<Head>,
     full: bool,
 }
@@ -313,7 +316,12 @@ impl Builder {
     fn note_head(&mut self, slot: Slot, word: &[u8], glue_end: usize) {
         let glue_start = self.ends.last().map_or(0, |(_, end)| usize::from(*end));
         let glue = self.text.get(glue_start..glue_end).unwrap_or_default();
+        if self.depth < self.head_depth {
+            self.head = None;
+            self.head_depth = 0;
+        }
         if self.head.is_none() && (self.prose >= HEAD_WORDS || slot == Slot::REST) {
+            self.head_depth = self.depth;
             let exception = glue == b" " && signature::is_exception_type(word);
             let end = head_end(glue).or((exception || slot == Slot::REST).then_some(glue));
             self.head = end.map(|end| Head { slots: self.slots.len(), layout: hash::mix_bytes(self.layout_before_glue, end) });
@@ -329,6 +337,8 @@ impl Builder {
         self.fields.clear();
         self.layout = 0;
         self.prose = 0;
+        self.depth = 0;
+        self.head_depth = 0;
         self.head = None;
         self.full = false;
         for (index, part) in parts.iter().enumerate() {
@@ -400,6 +410,11 @@ impl Sink for Builder {
             self.text.extend_from_slice(glue);
             self.layout_before_glue = self.layout;
             self.layout = hash::mix_bytes(self.layout, glue);
+            self.depth = glue.iter().fold(self.depth, |depth, byte| match byte {
+                b'(' | b'[' | b'{' => depth + 1,
+                b')' | b']' | b'}' => depth.saturating_sub(1),
+                _ => depth,
+            });
         }
     }
 

@@ -20,7 +20,7 @@ pub(super) struct Tails {
 }
 
 impl Tails {
-    /// Adds a pattern that stands for `weight` different texts; returns all of its head once they are enough.
+    /// Adds a pattern that `weight` different templates became; returns all of its head once they are enough.
     pub(super) fn add(&mut self, index: u32, template: &Template, weight: u32) -> Option<Vec<u32>> {
         let head = template.head()?;
         if template.is_open() {
@@ -28,7 +28,8 @@ impl Tails {
             return None;
         }
         let alike = self.alike.entry(head.hash(template.slots())).or_default();
-        alike.push((index, weight.min(ENOUGH)));
+        let texts = if template.slots().iter().skip(head.slots).all(|slot| *slot != Slot::LEARNED) { 1 } else { weight.min(ENOUGH) };
+        alike.push((index, texts));
         let texts: u32 = alike.iter().map(|(_, weight)| weight).sum();
         (texts >= ENOUGH).then(|| alike.iter().map(|(index, _)| *index).collect())
     }

@@ -22,10 +22,7 @@ impl Nginx {
     /// It is there and does not start.
     #[must_use]
     pub fn start() -> Option<Self> {
-        let port = free_port();
-        let mut nginx = Self::start_in(&[], &[format!("127.0.0.1:{port}"), format!("[::1]:{port}")], port)?;
-        nginx.process.wait_for_port(port);
-        Some(nginx)
+        Self::start_listening("")
     }
 
     /// Starts an nginx that accepts a connection with its first request (`TCP_DEFER_ACCEPT`), as Apache does by default.
@@ -34,8 +31,12 @@ impl Nginx {
     /// As [`Nginx::start`].
     #[must_use]
     pub fn start_deferred() -> Option<Self> {
+        Self::start_listening(" deferred")
+    }
+
+    fn start_listening(how: &str) -> Option<Self> {
         let port = free_port();
-        let mut nginx = Self::start_in(&[], &[format!("127.0.0.1:{port} deferred"), format!("[::1]:{port} deferred")], port)?;
+        let mut nginx = Self::start_in(&[], &[format!("127.0.0.1:{port}{how}"), format!("[::1]:{port}{how}")], port)?;
         nginx.process.wait_for_port(port);
         Some(nginx)
     }

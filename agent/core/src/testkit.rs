@@ -178,6 +178,15 @@ impl Talk {
         self
     }
 
+    /// Parts of the streams are not captured: of an end, from that share of all that it sends on, so many bytes.
+    #[must_use]
+    pub fn lose_parts(self, parts: impl IntoIterator<Item = (End, f64, u64)>) -> Self {
+        parts.into_iter().fold(self, |talk, (end, share, len)| {
+            let from = (talk.sent(end) as f64 * share) as u64;
+            talk.lose(end, from..from + len)
+        })
+    }
+
     /// `end` sends its FIN.
     #[must_use]
     pub fn fin(mut self, end: End) -> Self {
@@ -472,4 +481,12 @@ fn tail(line: &mut String, exchange: &Exchange) {
     if !named.is_empty() {
         let _ = write!(line, " incomplete={}", named.join(","));
     }
+}
+
+/// Parts for [`Talk::lose_parts`], each shorter than `longest` bytes.
+#[cfg(test)]
+pub(crate) fn parts(longest: u64) -> impl proptest::strategy::Strategy<Value = Vec<(End, f64, u64)>> {
+    use proptest::prelude::*;
+    let end = any::<bool>().prop_map(|client| if client { End::Client } else { End::Server });
+    proptest::collection::vec((end, 0.0..1.0f64, 1..longest), 1..4)
 }

@@ -7,7 +7,7 @@ use crate::model::{Close, Key, Mono, Role};
 use crate::pcap::replay;
 use crate::proto::End::{Client, Server};
 use crate::proto::{NameCache, Options};
-use crate::testkit::{Outcome, Talk};
+use crate::testkit::{Outcome, Talk, parts};
 use proptest::prelude::*;
 use std::time::Duration;
 
@@ -266,7 +266,7 @@ proptest! {
     #[test]
     fn any_holes_give_a_subset_of_the_lookups(
         turns in turns(), depth in 1usize..5, split in 10usize..200,
-        holes in proptest::collection::vec((any::<bool>(), 0.0..1.0f64, 1u64..100), 1..4),
+        holes in parts(100),
     ) {
         let fact = |exchange: &crate::model::Exchange| {
             let attrs = &exchange.attrs;
@@ -274,12 +274,7 @@ proptest! {
             (exchange.call.map(|call| call.seq), attrs.str(s::DNS_QUESTION_NAME).map(str::to_owned), code, exchange.error.clone())
         };
         let whole: Vec<_> = conversation(&turns, depth).run().exchanges.iter().map(fact).collect();
-        let mut holed = conversation(&turns, depth).split(split);
-        for (client, at, len) in holes {
-            let end = if client { Client } else { Server };
-            let from = (holed.sent(end) as f64 * at) as u64;
-            holed = holed.lose(end, from..from + len);
-        }
+        let holed = conversation(&turns, depth).split(split).lose_parts(holes);
         for (seq, name, code, error) in holed.run().exchanges.iter().map(fact) {
             let same = whole.iter().find(|(other, ..)| *other == seq);
             let Some((_, whole_name, whole_code, whole_error)) = same else { return Err(TestCaseError::fail("no lookup of the whole")) };

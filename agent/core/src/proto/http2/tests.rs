@@ -7,7 +7,7 @@ use crate::model::{Close, Family, Key, Role};
 use crate::pcap::replay;
 use crate::proto::End::{Client, Server};
 use crate::proto::{End, Options};
-use crate::testkit::{Outcome, Talk};
+use crate::testkit::{Outcome, Talk, parts};
 use proptest::prelude::*;
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -711,16 +711,15 @@ proptest! {
         is_merged in any::<bool>(),
         how in prop_oneof![Just(Close::Fin), Just(Close::Unobserved), Just(Close::ResetByRemote)],
         split in 20usize..400,
-        holes in proptest::collection::vec((any::<bool>(), 0.0..1.0f64, 1u64..400), 1..4),
+        holes in parts(400),
     ) {
         let run = talk(&turns, is_merged).close(how).run();
         let missing = |outcome: &Outcome| outcome.exchanges.iter().filter(|e| e.completeness.request_lost || e.completeness.response_lost).count();
         let (whole, lost) = (facts(&run), missing(&run));
         let mut holed = talk(&turns, is_merged).close(how).split(split);
-        for (client, at, len) in holes {
-            let end = if client { Client } else { Server };
+        for (end, share, len) in holes {
             // Where a stream begins is known by the first byte that is seen of it.
-            let from = 1 + (holed.sent(end) as f64 * at) as u64;
+            let from = 1 + (holed.sent(end) as f64 * share) as u64;
             holed = holed.lose(end, from..from + len);
         }
         let run = holed.run();

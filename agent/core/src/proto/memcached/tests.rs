@@ -4,7 +4,7 @@ use crate::flow::Loss;
 use crate::model::semconv as s;
 use crate::model::{Close, Key};
 use crate::proto::End::{Client, Server};
-use crate::testkit::{Outcome, Talk};
+use crate::testkit::{Outcome, Talk, parts};
 use proptest::prelude::*;
 use std::time::Duration;
 
@@ -274,15 +274,10 @@ proptest! {
     fn any_holes_give_a_subset_of_the_exchanges(
         turns in proptest::collection::vec(turn(), 2..10),
         split in 20usize..400,
-        holes in proptest::collection::vec((any::<bool>(), 0.0..1.0f64, 1u64..400), 1..4),
+        holes in parts(400),
     ) {
         let whole = facts(&talk(&turns, 1).run());
-        let mut holed = talk(&turns, 1).split(split);
-        for (client, at, len) in holes {
-            let end = if client { Client } else { Server };
-            let from = (holed.sent(end) as f64 * at) as u64;
-            holed = holed.lose(end, from..from + len);
-        }
+        let holed = talk(&turns, 1).split(split).lose_parts(holes);
         for (seq, text, code) in facts(&holed.run()) {
             let same = whole.iter().find(|(other, ..)| *other == seq);
             let (_, whole_text, whole_code) = same.ok_or_else(|| TestCaseError::fail(format!("{text} is no exchange of the whole")))?;

@@ -6,7 +6,7 @@ use crate::model::semconv as s;
 use crate::model::{Close, Key};
 use crate::proto::End::{Client, Server};
 use crate::proto::Options;
-use crate::testkit::{Outcome, Talk};
+use crate::testkit::{Outcome, Talk, parts};
 use proptest::prelude::*;
 use std::io::Write;
 use std::time::Duration;
@@ -389,15 +389,10 @@ proptest! {
         turns in requests(),
         depth in 1usize..4,
         split in 20usize..400,
-        holes in proptest::collection::vec((any::<bool>(), 0.0..1.0f64, 1u64..400), 1..4),
+        holes in parts(400),
     ) {
         let whole = facts(&talk(&turns, depth).run());
-        let mut holed = talk(&turns, depth).split(split);
-        for (client, at, len) in holes {
-            let end = if client { Client } else { Server };
-            let from = (holed.sent(end) as f64 * at) as u64;
-            holed = holed.lose(end, from..from + len);
-        }
+        let holed = talk(&turns, depth).split(split).lose_parts(holes);
         for (seq, collection, error) in facts(&holed.run()) {
             let same = whole.iter().find(|(other, ..)| *other == seq);
             let (_, whole_collection, whole_error) = same.ok_or_else(|| TestCaseError::fail("no exchange of the whole"))?;

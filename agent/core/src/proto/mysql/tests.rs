@@ -1,10 +1,11 @@
 use super::*;
 use crate::flow::{Flow, Limits};
 use crate::model::semconv as s;
-use crate::model::{Exchange, Key, Role, TraceContext};
+use crate::model::{Key, Role, TraceContext};
 use crate::pcap::replay;
 use crate::proto::Options;
-use crate::testkit::{Outcome, Talk};
+use crate::proto::sql::subset;
+use crate::testkit::{Outcome, Talk, parts};
 use End::{Client, Server};
 use proptest::prelude::*;
 use std::time::Duration;
@@ -378,19 +379,6 @@ fn speak(talk: Talk, turns: &[Turn], deprecates: bool) -> Talk {
     })
 }
 
-/// Call key, summary and error, whether the text was cut, and whether nothing is missing.
-type Fact = (Option<u32>, Option<String>, Option<String>, bool, bool);
-
-/// What may be missing in part, and must never be another.
-fn facts(outcome: &Outcome) -> Vec<Fact> {
-    let fact = |exchange: &Exchange| {
-        let text = |key| exchange.attrs.str(key).map(str::to_owned);
-        let missing = exchange.completeness;
-        (exchange.call.map(|call| call.seq), text(s::DB_QUERY_SUMMARY), exchange.error.clone(), missing.request_cut, missing.is_complete())
-    };
-    outcome.exchanges.iter().map(fact).collect()
-}
-
 proptest! {
     #![proptest_config(ProptestConfig { cases: 300, ..ProptestConfig::default() })]
 
@@ -405,29 +393,18 @@ proptest! {
     fn any_holes_give_a_subset_of_the_exchanges(
         turns in proptest::collection::vec(turn(), 2..10),
         split in 20usize..600,
-        holes in proptest::collection::vec((any::<bool>(), 0.0..1.0f64, 1u64..400), 1..4),
+        holes in parts(400),
         deprecates in any::<bool>(),
         midway in any::<bool>(),
     ) {
         let all = speak(talk(if deprecates { packet::DEPRECATE_EOF } else { 0 }), &turns, deprecates).at_server();
-        let whole = facts(&all.run());
+        let whole = all.run();
         let mut holed = all.split(split);
         if midway {
             holed = holed.midway().lose(Client, 0..10).lose(Server, 0..10);
         }
-        for (client, at, len) in holes {
-            let end = if client { Client } else { Server };
-            let from = (holed.sent(end) as f64 * at) as u64;
-            holed = holed.lose(end, from..from + len);
-        }
-        for (seq, summary, error, cut, complete) in facts(&holed.run()) {
-            let same = whole.iter().find(|(other, ..)| *other == seq);
-            let (_, whole_summary, whole_error, ..) = same.ok_or_else(|| TestCaseError::fail(format!("{summary:?} is no exchange of the whole")))?;
-            let fits = summary.is_none() || summary == *whole_summary
-                || cut && whole_summary.as_deref().unwrap_or_default().starts_with(summary.as_deref().unwrap_or_default());
-            prop_assert!(fits, "{:?} for {:?}", summary, whole_summary);
-            prop_assert!(!complete || error == *whole_error, "{:?} for {:?}", error, whole_error);
-        }
+        let holed = holed.lose_parts(holes);
+        subset::check(&whole, &holed.run())?;
     }
 
     #[test]

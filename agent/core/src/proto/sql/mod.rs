@@ -12,6 +12,8 @@ mod digest;
 mod sanitise;
 mod scan;
 mod store;
+#[cfg(test)]
+pub(super) mod subset;
 mod summary;
 #[cfg(test)]
 mod tests;

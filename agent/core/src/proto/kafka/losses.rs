@@ -1,8 +1,9 @@
 //! Connections of which bytes were lost: what may still be said, and where messages begin again.
 
+use super::errors;
 use super::found::Found;
 use super::schema::Pause;
-use super::{Fit, Kafka, Probe, RESPONSE_HEAD, Read, Reading, array, fit_request, frame, probe, response_walk};
+use super::{ENOUGH, Fit, Kafka, Probe, RESPONSE_HEAD, Read, Reading, array, fit_request, frame, probe, response_walk};
 use crate::proto::{Cx, End, Input, Parser, Step};
 
 impl Kafka {
@@ -34,7 +35,9 @@ impl Kafka {
         }
     }
 
-    /// How well bytes fit the response to a request that waits for one.
+    /// How well bytes fit the response to a request that waits for one. Correlation numbers are small, and so are many numbers
+    /// in the middle of a message: what has not come to its end must fit for as long as a request must, and its error be one
+    /// that has a name.
     fn fit_response(&self, bytes: &[u8]) -> Fit {
         let (length, correlation) = match (frame(bytes, 4), array(bytes, 4)) {
             (Read::Bad, _) => return Fit::Not,
@@ -44,8 +47,12 @@ impl Kafka {
         let Some(call) = self.queue.iter().find(|call| call.correlation == correlation) else { return Fit::Not };
         let Some(mut walk) = response_walk(call.api, call.key, call.version) else { return Fit::Whole };
         let body = bytes.get(RESPONSE_HEAD..).unwrap_or_default();
-        match probe(&mut walk, body, length - 4, &mut Found::default()) {
+        let mut found = Found::default();
+        let probed = probe(&mut walk, body, length - 4, &mut found);
+        match probed {
             Probe::Bad => Fit::Not,
+            _ if found.error.is_some_and(|code| errors::name(code).is_none()) => Fit::Not,
+            Probe::Short if bytes.len() < ENOUGH => Fit::Short,
             Probe::Done(_) | Probe::Short => Fit::Whole,
         }
     }

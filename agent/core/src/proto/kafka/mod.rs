@@ -52,7 +52,7 @@ const RESPONSE_HEAD: usize = 8;
 const MAX_CLIENT_ID: usize = 1024;
 /// Bytes of a batch's records that are looked at for trace contexts.
 const PEEK: usize = 4096;
-/// Bytes of a request that have to fit before it is believed without its end.
+/// Bytes of a message that have to fit before it is believed without its end.
 const ENOUGH: usize = 64;
 
 /// Head of a request (protocol guide, "Protocol Primitive Types" and "Request Header").

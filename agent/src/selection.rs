@@ -102,6 +102,13 @@ pub enum Fact<T> {
     Known(T),
 }
 
+/// A fact that is as known now as it will ever be.
+impl<T> From<Option<T>> for Fact<T> {
+    fn from(value: Option<T>) -> Self {
+        value.map_or(Self::Absent, Self::Known)
+    }
+}
+
 /// The subject of a question.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Facts<'a> {

@@ -12,7 +12,7 @@ pub mod tcp;
 
 use histogram::Histogram;
 use instruments::{GROUPS, GroupId, Instrument, Shape, Source};
-use remora_core::model::{ConnId, Exchange, Mono, SpanId, TraceId, semconv as s};
+use remora_core::model::{ConnId, Exchange, Mono, SpanId, TraceId, nanos, semconv as s};
 use rustc_hash::FxHashMap;
 use series::{Attributes, Interval, Measure, Picked, Row, Settings, Table, pick};
 use std::hash::Hash;
@@ -206,7 +206,7 @@ impl<E: Copy + Eq + Hash, C: Default> Entities<E, C> {
     fn collect(&mut self, now: Mono, visitor: &mut impl Visitor<E, C>) {
         let interval = Interval { since: self.since, now };
         let settings = self.settings;
-        let idle = u64::try_from(settings.idle.as_nanos()).unwrap_or(u64::MAX);
+        let idle = nanos(settings.idle);
         let before = Mono(now.0.saturating_sub(idle));
         let mut freed = 0;
         self.map.retain(|id, entity| {

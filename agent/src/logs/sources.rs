@@ -15,6 +15,7 @@ use super::store::Checkpoint;
 use crate::entity::host::Host;
 use crate::entity::table::{Entities, Entity};
 use crate::selection::{Fact, Facts, Glob, Selection, Verdict};
+use remora_core::model::nanos;
 use remora_logs::timestamp::UnixNanos;
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -272,7 +273,9 @@ impl Sources {
                 let sent = sent.unwrap_or_default();
                 Followed::resume(path.clone(), format, &done, &sent, intake)
             }
-            None => Followed::begin(path.clone(), format, self.begin(&path), nanos(self.horizon)),
+            None => {
+                Followed::begin(path.clone(), format, self.begin(&path), nanos(self.horizon.duration_since(UNIX_EPOCH).unwrap_or_default()))
+            }
         };
         self.by_path.insert(path.clone(), self.sources.len());
         let origin = Arc::new(Origin { entity, path: Some(shown) });
@@ -307,11 +310,11 @@ impl Sources {
 
     fn is_selected(&self, entity: &Entity) -> bool {
         let selection = &self.settings.selection;
-        if selection.include.is_empty() && selection.exclude.is_empty() {
+        if selection.is_empty() {
             return true;
         }
         let verdict = selection.evaluate(&Facts {
-            container: entity.container_name().map_or(Fact::Absent, Fact::Known),
+            container: entity.container_name().into(),
             service: Fact::Known(&entity.service.name),
             executable: Fact::Absent,
             port: Fact::Absent,
@@ -352,11 +355,6 @@ impl Sources {
 /// positions, by a clock that may have been ahead.
 fn horizon(saved: Option<SystemTime>, now: SystemTime) -> SystemTime {
     saved.map_or(now, |saved| saved.min(now).checked_sub(DISCOVERY).unwrap_or(UNIX_EPOCH))
-}
-
-/// Nanoseconds since the Unix epoch.
-fn nanos(time: SystemTime) -> UnixNanos {
-    u64::try_from(time.duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos()).unwrap_or(u64::MAX)
 }
 
 /// The same files with nothing done.

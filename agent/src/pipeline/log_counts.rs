@@ -6,7 +6,7 @@ use super::log_batch::iostream;
 use super::spans::Sheets;
 use crate::config::Temporality as Preference;
 use crate::entity::table::{Entity, EntityId};
-use remora_core::model::semconv;
+use remora_core::model::{nanos, semconv};
 use remora_logs::envelope::Stream;
 use remora_logs::{PatternId, Severity};
 use remora_otlp::{
@@ -75,7 +75,7 @@ impl Counts {
 
     /// The points of all series at `now`; silent ones end.
     pub(super) fn collect(&mut self, now: u64) -> Vec<EncodedBatch> {
-        let staleness = u64::try_from(self.staleness.as_nanos()).unwrap_or(u64::MAX);
+        let staleness = nanos(self.staleness);
         let (temporality, sheets) = (self.temporality, &mut self.sheets);
         let mut attributes = Encoded::default();
         for counted in self.entities.values_mut() {

@@ -4,6 +4,7 @@
 use crate::config::{LogRate, LogRule};
 use crate::entity::table::EntityId;
 use crate::logs::Held;
+use remora_core::model::nanos;
 use remora_logs::{PatternId, Severity};
 use rustc_hash::FxHashMap;
 
@@ -54,7 +55,7 @@ impl Limits {
         if self.rates.len() >= MAX_RATES {
             self.rates.clear();
         }
-        let length = u64::try_from(limit.interval.as_nanos()).unwrap_or(u64::MAX).max(1);
+        let length = nanos(limit.interval).max(1);
         let interval = held.observed / length;
         let rate = self.rates.entry((held.origin.entity.id, pattern)).or_default();
         if rate.interval != interval {

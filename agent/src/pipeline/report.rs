@@ -8,7 +8,7 @@ use remora_otlp::client::{self, Exporter};
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 /// Between reports.
 pub const INTERVAL: Duration = Duration::from_secs(2);
@@ -62,18 +62,14 @@ impl Reporter {
 }
 
 fn exporter_row(signal: Signal, endpoint: &str, counters: &client::ExportCounters) -> ExporterRow {
-    let unix = |time: &SystemTime| {
-        let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
-        UnixNanos(u64::try_from(since.as_nanos()).unwrap_or(u64::MAX))
-    };
     let dropped = counters.dropped_items.iter().sum::<u64>() + counters.rejected_items;
     ExporterRow {
         signal: signal_name(signal),
         endpoint: endpoint.to_owned(),
         health: match &counters.health {
             client::Health::Unknown => Health::Untried,
-            client::Health::Working { since } => Health::Ok { since: unix(since) },
-            client::Health::Failing { since, error } => Health::Failing { since: unix(since), error: error.clone() },
+            client::Health::Working { since } => Health::Ok { since: UnixNanos::of(*since) },
+            client::Health::Failing { since, error } => Health::Failing { since: UnixNanos::of(*since), error: error.clone() },
         },
         sent: counters.sent_items,
         dropped,

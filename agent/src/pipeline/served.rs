@@ -8,7 +8,7 @@ use crate::entity::table::{Entities, EntityId};
 use crate::logs::{Held, Written};
 use crate::trace::served::{End, Served, Told, UnixNanos, Window};
 use crate::trace::{SpanContext, Tracer, asks};
-use remora_core::model::{Exchange, ExchangeId, Mono, Pid};
+use remora_core::model::{Exchange, ExchangeId, Mono, Pid, nanos};
 use rustc_hash::FxHashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -197,10 +197,6 @@ fn window(written: Written) -> Window {
         Written::Between(from, to) => (from, to),
     };
     Window { from: from.saturating_sub(nanos(SKEW)), to: to.saturating_add(nanos(SKEW)) }
-}
-
-fn nanos(duration: Duration) -> UnixNanos {
-    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]

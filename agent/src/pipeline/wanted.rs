@@ -22,7 +22,7 @@ impl Wanted {
         if self.0.is_empty() {
             return Reported::Yes;
         }
-        match self.verdict(parties, process(conn, exchange), entity, port_of(conn), known(path_of(exchange))) {
+        match self.verdict(parties, process(conn, exchange), entity, port_of(conn), path_of(exchange).into()) {
             Verdict::Yes => Reported::Yes,
             Verdict::No | Verdict::Undecided => Reported::No,
         }
@@ -36,7 +36,7 @@ impl Wanted {
         if let Identity::Known(entity) = parties.whose(conn, process(conn, exchange)) {
             return self.exchange(parties, conn, exchange, &entity);
         }
-        match self.0.evaluate(&Facts { port: port_of(conn), path: known(path_of(exchange)), ..Facts::default() }) {
+        match self.0.evaluate(&Facts { port: port_of(conn), path: path_of(exchange).into(), ..Facts::default() }) {
             Verdict::No => Reported::No,
             Verdict::Yes | Verdict::Undecided => Reported::Yes,
         }
@@ -46,22 +46,17 @@ impl Wanted {
         let facts = pid.and_then(|pid| parties.entities.selection_facts(pid));
         let executable = facts.as_ref().and_then(|facts| facts.executable.as_deref());
         self.0.evaluate(&Facts {
-            container: known(entity.container_name()),
+            container: entity.container_name().into(),
             service: Fact::Known(&entity.service.name),
-            executable: known(executable),
+            executable: executable.into(),
             port,
             path,
         })
     }
 }
 
-/// A fact that is as known now as it will ever be.
-fn known<T>(value: Option<T>) -> Fact<T> {
-    value.map_or(Fact::Absent, Fact::Known)
-}
-
 fn port_of(conn: &ConnInfo) -> Fact<u16> {
-    known(conn.server().map(|server| server.port()))
+    conn.server().map(|server| server.port()).into()
 }
 
 /// Path of a request, at either end: the asking one has the whole URL.

@@ -11,6 +11,7 @@ use opentelemetry_sdk::error::{OTelSdkError, OTelSdkResult};
 use opentelemetry_sdk::metrics::data::{AggregatedMetrics, Metric, MetricData, ResourceMetrics, ScopeMetrics};
 use opentelemetry_sdk::metrics::exporter::PushMetricExporter;
 use opentelemetry_sdk::metrics::{PeriodicReader, SdkMeterProvider, Temporality};
+use remora_core::model::nanos;
 use remora_otlp::{
     Attribute, DEFAULT_REQUEST_BYTES, Encoded, EncodedBatch, Envelope, Interval, Items, MetricName, Metrics, Number, NumberPoint, Packer,
     Scope, SumKind, Value,
@@ -147,8 +148,7 @@ fn encoded<const FIELD: u32>(attributes: &[KeyValue]) -> Encoded<FIELD> {
 }
 
 fn nanoseconds(time: SystemTime) -> u64 {
-    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
+    nanos(time.duration_since(UNIX_EPOCH).unwrap_or_default())
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@
 //! Bounded: the oldest answered requests are forgotten first, and windows that reach back to those are not judged.
 
 use super::SpanContext;
-use remora_core::model::{ExchangeId, Pid};
+use remora_core::model::{ExchangeId, Pid, nanos};
 use rustc_hash::FxHashMap;
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -228,10 +228,6 @@ impl Served {
             self.processes.remove(&owner);
         }
     }
-}
-
-fn nanos(duration: Duration) -> UnixNanos {
-    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@
 
 use std::net::SocketAddr;
 
-use remora_core::model::{Completeness, Kind, Transport};
+use remora_core::model::{Completeness, Kind, Transport, nanos};
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -15,10 +15,6 @@ use super::{
 
 fn micros(time: UnixNanos) -> u64 {
     time.0 / 1_000
-}
-
-fn nanos(duration: std::time::Duration) -> u64 {
-    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
 /// One end of a call or connection.

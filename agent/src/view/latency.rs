@@ -3,6 +3,7 @@
 //! Four buckets an octave from 16 µs to 275 s: a quantile is within 25 % of the true value, and exact while all values
 //! are equal. Exported histograms are made elsewhere; this one is never exported.
 
+use remora_core::model::nanos;
 use std::time::Duration;
 
 const FIRST_BIT: u32 = 14;
@@ -25,11 +26,11 @@ impl Default for Latency {
 impl Latency {
     /// Counts one duration.
     pub(super) fn record(&mut self, duration: Duration) {
-        let nanos = u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
-        let count = &mut self.counts[bucket(nanos)];
+        let took = nanos(duration);
+        let count = &mut self.counts[bucket(took)];
         *count = count.saturating_add(1);
-        self.least = self.least.min(nanos);
-        self.most = self.most.max(nanos);
+        self.least = self.least.min(took);
+        self.most = self.most.max(took);
     }
 
     /// Adds the counts of `other`.

@@ -4,9 +4,9 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use remora_core::model::{Attrs, Completeness, ConnId, Key, Kind, SpanId, TraceId, Transport, Value};
+use remora_core::model::{Attrs, Completeness, ConnId, Key, Kind, SpanId, TraceId, Transport, Value, nanos};
 
 /// Nanoseconds since 1970-01-01T00:00:00Z.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -16,8 +16,13 @@ impl UnixNanos {
     /// The machine's clock, for callers at the edge; everything below is told the time.
     #[must_use]
     pub fn now() -> Self {
-        let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-        Self(u64::try_from(since.as_nanos()).unwrap_or(u64::MAX))
+        Self::of(SystemTime::now())
+    }
+
+    /// The same of a time that is known; zero for what was before 1970.
+    #[must_use]
+    pub fn of(time: SystemTime) -> Self {
+        Self(nanos(time.duration_since(UNIX_EPOCH).unwrap_or_default()))
     }
 
     /// Time from `earlier` to `self`; zero if `earlier` is later.

@@ -2,6 +2,7 @@
 //!
 //! Times are given; a clock that steps back further than the window starts it afresh rather than freezing it.
 
+use remora_core::model::nanos;
 use std::time::Duration;
 
 use super::UnixNanos;
@@ -18,7 +19,7 @@ pub(super) struct Slots<T> {
 impl<T: Clone + Default> Slots<T> {
     /// `count` (at least one) slots of `width` each.
     pub(super) fn new(width: Duration, count: usize) -> Self {
-        let width = u64::try_from(width.as_nanos()).unwrap_or(u64::MAX).max(1);
+        let width = nanos(width).max(1);
         Self { width, head: 0, slots: vec![T::default(); count.max(1)].into() }
     }
 

@@ -2,7 +2,7 @@
 
 use super::connection::{Connection, Tools};
 use super::{Direction, Loss, Pool, Segment, Sink};
-use crate::model::{Close, ConnId, ConnInfo, Mono, Transport};
+use crate::model::{Close, ConnId, ConnInfo, Mono, Transport, nanos};
 use crate::proto::{Descriptor, Options, Shared, TABLE};
 use rustc_hash::FxHashMap;
 use std::time::Duration;
@@ -134,7 +134,7 @@ impl Flow {
 
     /// Finishes requests that have waited too long and forgets idle datagram sockets. Cheap enough for once a second.
     pub fn tick(&mut self, now: Mono, sink: &mut dyn Sink) {
-        let before = |span: Duration| Mono(now.0.saturating_sub(u64::try_from(span.as_nanos()).unwrap_or(u64::MAX)));
+        let before = |span: Duration| Mono(now.0.saturating_sub(nanos(span)));
         let (unanswered, idle, quiet) = (before(self.limits.answer), before(self.limits.datagram_idle), before(QUIET));
         let mut tools = Tools { table: self.table, options: &self.options, pool: &mut self.pool, shared: &mut self.shared, sink };
         self.connections.retain(|_, connection| {

@@ -14,4 +14,4 @@ pub use attrs::{Attrs, Key, Value};
 pub use connection::{Close, ConnInfo, Owner, Role, Transport};
 pub use exchange::{Completeness, Exchange, Family, Kind, Message};
 pub use ids::{CallKey, CgroupId, ConnId, ExchangeId, Pid, SpanId, Task, Tid, TraceContext, TraceId};
-pub use time::Mono;
+pub use time::{Mono, nanos};

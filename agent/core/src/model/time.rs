@@ -1,4 +1,4 @@
-//! The one time of the capture: the kernel's monotonic clock.
+//! The one time of the capture, the kernel's monotonic clock, and its unit.
 
 use std::time::Duration;
 
@@ -18,6 +18,12 @@ impl Mono {
     /// This time plus `span`.
     #[must_use]
     pub fn after(self, span: Duration) -> Mono {
-        Mono(self.0.saturating_add(u64::try_from(span.as_nanos()).unwrap_or(u64::MAX)))
+        Mono(self.0.saturating_add(nanos(span)))
     }
+}
+
+/// Whole nanoseconds of `duration`; the largest number for what is longer than 584 years.
+#[must_use]
+pub fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }

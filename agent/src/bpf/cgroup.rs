@@ -1,6 +1,7 @@
 //! The cgroup v2 root, to which the programs are attached: opened where it is mounted, or mounted for the agent alone.
 
-use rustix::fs::{Access, AtFlags, Mode, OFlags};
+use crate::kernel::is_root;
+use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags};
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
@@ -79,15 +80,11 @@ fn mount_in(namespace: BorrowedFd<'_>) -> Option<OwnedFd> {
     })
 }
 
-/// Whether a directory is the root of the whole hierarchy: every cgroup but that one has `cgroup.events`.
-fn is_root(directory: &OwnedFd) -> bool {
-    rustix::fs::accessat(directory, "cgroup.events", Access::EXISTS, AtFlags::empty()) == Err(Errno::NOENT)
-}
-
 #[cfg(test)]
 mod tests {
     mod root {
         use super::super::*;
+        use rustix::fs::AtFlags;
         use std::io::{Read, Write};
         use std::os::fd::AsFd;
         use std::process::{Child, Command, Stdio};

@@ -259,7 +259,7 @@ fn capability(hook: &Hook) -> CapabilityRow {
 fn process_ids(config: &Config) -> ProcessIds {
     let ids = ProcessIds::read(&config.host.proc);
     if ids == ProcessIds::Foreign {
-        tracing::warn!("in a pid namespace of its own: no process is named; start the agent with the host's (--pid host, hostPID)");
+        tracing::warn!("{}", ProcessIds::WHEN_FOREIGN);
     }
     ids
 }

@@ -6,8 +6,10 @@
 use super::privileges::{Cap, EffectiveSet};
 use super::{Capability, State};
 use procfs::{FromRead, process::MountInfos};
+use rustix::fs::{Access, AtFlags};
+use rustix::io::Errno;
 use std::fs::File;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 /// The cgroup hierarchies of the node.
@@ -36,7 +38,7 @@ impl CgroupLayout {
         }
         let Ok(mounts) = MountInfos::from_file(proc.join("self/mountinfo")) else { return Self::Unknown };
         let filesystems = std::fs::read_to_string(proc.join("filesystems")).unwrap_or_default();
-        Self::judge(mounts, &filesystems, is_root)
+        Self::judge(mounts, &filesystems, is_mounted_root)
     }
 
     /// Where the root is mounted, if it is.
@@ -69,10 +71,17 @@ impl CgroupLayout {
     }
 }
 
-/// Whether a directory is the root of the whole hierarchy: every cgroup but that one has `cgroup.events`
+/// Whether a cgroup is the root of the whole hierarchy: every other one has `cgroup.events`
 /// (`Documentation/admin-guide/cgroup-v2.rst`, "Core Interface Files").
-fn is_root(directory: &Path) -> bool {
-    directory.join("cgroup.procs").exists() && !directory.join("cgroup.events").exists()
+#[must_use]
+pub fn is_root(cgroup: impl AsFd) -> bool {
+    let has = |name: &str| rustix::fs::accessat(&cgroup, name, Access::EXISTS, AtFlags::empty());
+    has("cgroup.procs").is_ok() && has("cgroup.events") == Err(Errno::NOENT)
+}
+
+/// The same for where one is mounted.
+fn is_mounted_root(directory: &Path) -> bool {
+    File::open(directory).is_ok_and(is_root)
 }
 
 /// The cgroup namespace of the first process, which shows the whole hierarchy, if it may be opened.

@@ -13,7 +13,7 @@ mod usage;
 use serde::Serialize;
 use std::path::PathBuf;
 
-pub use cgroup::{CgroupLayout, first_namespace};
+pub use cgroup::{CgroupLayout, first_namespace, is_root};
 pub use privileges::EffectiveSet;
 pub use process_ids::ProcessIds;
 pub use release::Release;

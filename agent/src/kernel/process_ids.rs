@@ -19,6 +19,9 @@ pub enum ProcessIds {
 }
 
 impl ProcessIds {
+    /// What [`ProcessIds::Foreign`] means, and what to do about it.
+    pub const WHEN_FOREIGN: &str = "in a pid namespace of its own: no process is named; start it with the host's (--pid host, hostPID)";
+
     /// Reads the agent's own namespace below the `/proc` that is given; one that cannot be read is taken for the first.
     #[must_use]
     pub fn read(proc: &Path) -> Self {
@@ -33,9 +36,7 @@ impl ProcessIds {
 pub(super) fn judge(ids: ProcessIds) -> Capability {
     let (state, reason) = match ids {
         ProcessIds::Shared => (State::Works, "the kernel's process ids are those of /proc"),
-        ProcessIds::Foreign => {
-            (State::Degraded, "in a pid namespace of its own: no process is named; start it with the host's (--pid host, hostPID)")
-        }
+        ProcessIds::Foreign => (State::Degraded, ProcessIds::WHEN_FOREIGN),
     };
     Capability::extra("process ids", state, reason)
 }

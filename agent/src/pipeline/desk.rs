@@ -7,7 +7,7 @@ use super::clock::Reading;
 use super::connections::{Connections, Count};
 use super::identity::{Identity, process};
 use super::metrics::Collection;
-use super::parties::{PATIENCE, Parties, WAITING, owner, peer_of};
+use super::parties::{Other, PATIENCE, Parties, WAITING, owner, peer_of};
 use super::routes::{RouteSettings, Routes};
 use super::served::{Feed, Teller};
 use super::spans::{Flush, Sheets, SpanBuffer};
@@ -326,9 +326,9 @@ impl Desk {
         for _ in 0..self.waiting.len() {
             let Some(waiting) = self.waiting.pop_front() else { break };
             let pid = process(&waiting.conn, &waiting.exchange);
-            match self.parties.whose(&waiting.conn, pid) {
-                Identity::Known(entity) if self.parties.knows_other(&waiting.conn) || waiting.until <= self.now => {
-                    drop(self.deliver(&waiting.conn, waiting.exchange, waiting.context, &entity))
+            match (self.parties.whose(&waiting.conn, pid), self.parties.other_end(&waiting.conn)) {
+                (Identity::Known(entity), Other::Settled(other)) => {
+                    drop(self.deliver(&waiting.conn, waiting.exchange, waiting.context, &entity, other.as_deref()))
                 }
                 _ if waiting.until <= self.now => self.settle(waiting),
                 _ => self.waiting.push_back(waiting),
@@ -336,7 +336,7 @@ impl Desk {
         }
     }
 
-    /// Delivers an exchange whose owner will not be known.
+    /// Delivers an exchange with what is known of both ends, as more will not be.
     fn settle(&mut self, waiting: Waiting) {
         let pid = process(&waiting.conn, &waiting.exchange);
         let entity = match self.parties.whose(&waiting.conn, pid) {
@@ -346,7 +346,8 @@ impl Desk {
         if entity.id == self.parties.nobody.id {
             self.counters.lost(Lost::Unresolved, 1);
         }
-        self.deliver(&waiting.conn, waiting.exchange, waiting.context, &entity);
+        let other = self.parties.other(&waiting.conn);
+        self.deliver(&waiting.conn, waiting.exchange, waiting.context, &entity, other.as_deref());
     }
 
     /// Delivers an exchange, or keeps it until its owner is known.
@@ -359,9 +360,9 @@ impl Desk {
             self.look_again();
         }
         if let Identity::Known(entity) = self.parties.whose(conn, process(conn, &exchange))
-            && self.parties.knows_other(conn)
+            && let Other::Settled(other) = self.parties.other_end(conn)
         {
-            return self.deliver(conn, exchange, context, &entity);
+            return self.deliver(conn, exchange, context, &entity, other.as_deref());
         }
         let waiting = Waiting { conn: conn.clone(), exchange, context, until: self.now.after(PATIENCE) };
         if self.waiting.len() >= WAITING {
@@ -378,16 +379,16 @@ impl Desk {
         mut exchange: Box<Exchange>,
         context: SpanContext,
         entity: &Arc<Entity>,
+        other: Option<&Entity>,
     ) -> Option<Box<Exchange>> {
         if self.wanted.exchange(&self.parties, conn, &exchange, entity) == Reported::No {
             self.ignore_unwanted(conn, process(conn, &exchange), entity);
             return Some(exchange);
         }
-        let other = self.parties.other(conn);
         self.names.learn(entity.id, &exchange);
         let server = conn.dialed.unwrap_or(conn.remote).ip();
         let host = self.names.name(entity.id, server, exchange.request.first).unwrap_or_default();
-        let peer = Peer { host, ..peer_of(other.as_deref()) };
+        let peer = Peer { host, ..peer_of(other) };
         let serving = if exchange.role == Some(Role::Server) { &entity.service.name } else { peer.service };
         self.routes.name(&mut exchange, entity.id, serving);
         span::complete(&mut exchange, conn, &peer);
@@ -403,7 +404,7 @@ impl Desk {
         } else {
             self.counters.count(Event::Unsampled, 1);
         }
-        self.show(conn, &exchange, &data, entity, other.as_deref());
+        self.show(conn, &exchange, &data, entity, other);
         self.name = name;
         Some(exchange)
     }

@@ -1,7 +1,7 @@
 //! Who listens where on this node. Two processes that ever listened on one address leave nobody to be told by it.
 
 use crate::entity::table::{Entities, EntityId, Who};
-use remora_core::model::{ConnInfo, Pid, Role, Transport};
+use remora_core::model::Pid;
 use rustc_hash::FxHashMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
@@ -56,11 +56,10 @@ impl Listeners {
         found.collect()
     }
 
-    /// The only one who listens where a served connection was accepted.
-    pub(super) fn of(&self, conn: &ConnInfo, entities: &Entities) -> Option<EntityId> {
-        let any = [IpAddr::from(Ipv4Addr::UNSPECIFIED), Ipv6Addr::UNSPECIFIED.into()].map(|any| SocketAddr::new(any, conn.local.port()));
-        let mut listeners = [conn.local, any[0], any[1]].into_iter().filter_map(|address| self.by_address.get(&address));
-        let listener = listeners.next().filter(|_| conn.role == Some(Role::Server) && conn.transport == Transport::Tcp)?;
+    /// The only one who listens where connections to `address` are accepted.
+    pub(super) fn at(&self, address: SocketAddr, entities: &Entities) -> Option<EntityId> {
+        let any = [IpAddr::from(Ipv4Addr::UNSPECIFIED), Ipv6Addr::UNSPECIFIED.into()].map(|any| SocketAddr::new(any, address.port()));
+        let listener = [address, any[0], any[1]].into_iter().find_map(|address| self.by_address.get(&address))?;
         let entity = listener.entity.or_else(|| entities.known(listener.pid).map(|entity| entity.id));
         entity.filter(|_| listener.sole == Sole::Yes)
     }

@@ -2,11 +2,12 @@
 
 use super::identity::{Identity, identify, nobody};
 use super::listeners::Listeners;
-use super::peers::{self, Peers};
+use super::peers::Peers;
 use crate::entity::host::Host;
 use crate::entity::table::{Entities, Entity, EntityKind};
 use crate::trace::span::Peer;
-use remora_core::model::{ConnInfo, Pid, Role};
+use remora_core::model::{ConnInfo, Pid, Role, Transport};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -33,7 +34,7 @@ impl Parties {
     /// connection, or listens where it was accepted: a server may have a process for each connection.
     pub(super) fn whose(&self, conn: &ConnInfo, pid: Option<Pid>) -> Identity {
         match identify(&self.entities, conn, pid) {
-            Identity::Known(entity) if entity.kind == EntityKind::Unknown => Identity::Known(self.stand_in(conn).unwrap_or(entity)),
+            Identity::Known(entity) if !is_named(&entity) => Identity::Known(self.stand_in(conn).unwrap_or(entity)),
             identity => identity,
         }
     }
@@ -49,39 +50,67 @@ impl Parties {
     }
 
     fn stand_in(&self, conn: &ConnInfo) -> Option<Arc<Entity>> {
-        let owner = owner(conn).and_then(|pid| self.entities.known(pid));
-        let owner = owner.filter(|entity| entity.kind != EntityKind::Unknown);
-        owner.or_else(|| self.entities.get(self.listeners.of(conn, &self.entities)?))
+        let owner = owner(conn).and_then(|pid| self.entities.known(pid)).filter(is_named);
+        owner.or_else(|| self.listening(conn, Role::Server, conn.local))
     }
 
-    /// The other end, if it is known: also where the process that served this connection was gone before it was looked at.
-    pub(super) fn other(&self, conn: &ConnInfo) -> Option<Arc<Entity>> {
-        let entity = peers::entity(&self.peers, &self.entities, conn)?;
-        if entity.kind != EntityKind::Unknown {
-            return Some(entity);
+    /// What is known of the other end.
+    pub(super) fn other_end(&self, conn: &ConnInfo) -> Other {
+        match self.peers.other(conn) {
+            Some(pid) => match self.entities.known(pid) {
+                Some(entity) => Other::Settled(self.named(conn, entity)),
+                None => Other::Pending,
+            },
+            None => Other::Settled(self.at_address(conn)),
         }
-        let listener = self.listeners.of(&turned(conn), &self.entities).and_then(|id| self.entities.get(id));
-        listener.or_else(|| Some(entity).filter(|entity| entity.service.name != self.nobody.service.name))
     }
 
-    /// Whether all that will be known of the other end is known: a process of this node is still being looked up if not.
-    pub(super) fn knows_other(&self, conn: &ConnInfo) -> bool {
-        self.peers.other(conn).is_none_or(|pid| self.entities.known(pid).is_some())
+    /// The other end as far as it is known now.
+    pub(super) fn other(&self, conn: &ConnInfo) -> Option<Arc<Entity>> {
+        match self.other_end(conn) {
+            Other::Settled(other) => other,
+            Other::Pending => self.at_address(conn),
+        }
     }
+
+    /// A container by the other end's address.
+    fn at_address(&self, conn: &ConnInfo) -> Option<Arc<Entity>> {
+        let dialed = || self.entities.by_endpoint(conn.dialed?);
+        self.named(conn, self.entities.by_endpoint(conn.remote).or_else(dialed)?)
+    }
+
+    /// The other end by a name that says something: where its process was gone before it was looked at, that of who listens.
+    fn named(&self, conn: &ConnInfo, other: Arc<Entity>) -> Option<Arc<Entity>> {
+        if is_named(&other) {
+            return Some(other);
+        }
+        let listener = self.listening(conn, Role::Client, conn.remote);
+        listener.or_else(|| Some(other).filter(|entity| entity.service.name != self.nobody.service.name))
+    }
+
+    /// The only one who listens at `address`, where `conn` is an end in `role` of what was accepted there.
+    fn listening(&self, conn: &ConnInfo, role: Role, address: SocketAddr) -> Option<Arc<Entity>> {
+        let was_accepted = conn.role == Some(role) && conn.transport == Transport::Tcp;
+        self.entities.get(self.listeners.at(address, &self.entities).filter(|_| was_accepted)?)
+    }
+}
+
+/// The other end of a connection.
+pub(super) enum Other {
+    /// A process of this node that is still being looked up.
+    Pending,
+    /// All that will be known of it.
+    Settled(Option<Arc<Entity>>),
+}
+
+/// Whether more is known of a process than that it was there.
+fn is_named(entity: &Arc<Entity>) -> bool {
+    entity.kind != EntityKind::Unknown
 }
 
 /// Process that owns a connection, if known.
 pub(super) fn owner(conn: &ConnInfo) -> Option<Pid> {
     conn.owner.as_ref().map(|owner| owner.pid)
-}
-
-/// A connection of this node as its other end sees it.
-fn turned(conn: &ConnInfo) -> ConnInfo {
-    let role = conn.role.map(|role| match role {
-        Role::Client => Role::Server,
-        Role::Server => Role::Client,
-    });
-    ConnInfo { local: conn.remote, remote: conn.local, role, owner: None, ..conn.clone() }
 }
 
 /// The other end as spans and metrics name it.

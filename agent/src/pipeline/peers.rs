@@ -1,10 +1,8 @@
 //! Who is at the other end of a connection, where both ends are on this node.
 
-use crate::entity::table::{Entities, Entity};
 use remora_core::model::{ConnId, ConnInfo, Mono, Pid, Transport};
 use rustc_hash::FxHashMap;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::Duration;
 
 /// Most connections whose ends are remembered.
@@ -75,12 +73,6 @@ impl Peers {
         };
         self.ends.get(&(conn.remote, conn.local)).and_then(live)
     }
-}
-
-/// Entity at the other end: an observed end, else a container by its address.
-pub(super) fn entity(peers: &Peers, entities: &Entities, conn: &ConnInfo) -> Option<Arc<Entity>> {
-    let observed = peers.other(conn).and_then(|pid| entities.known(pid));
-    observed.or_else(|| entities.by_endpoint(conn.remote)).or_else(|| conn.dialed.and_then(|dialed| entities.by_endpoint(dialed)))
 }
 
 #[cfg(test)]

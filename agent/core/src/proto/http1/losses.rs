@@ -3,7 +3,7 @@
 use super::body::{Asked, Framing};
 use super::head::{Parsed, RequestLine};
 use super::recent::Section;
-use super::{Answer, Http1, LARGE_HEADS, Reading, Turns, body, head, web};
+use super::{Answer, Http1, Reading, Turns, body, head, web};
 use crate::flow::Loss;
 use crate::model::Family;
 use crate::model::semconv as s;
@@ -109,7 +109,7 @@ impl Http1 {
             }
         }
         self.push(exchange, Asked::by(line.method), before.mark(0).ack);
-        cx.want(LARGE_HEADS);
+        cx.want(self.room.cut());
     }
 
     pub(super) fn lost_by_client(&mut self, before: &Input<'_>, mark: &Mark, ack: Option<u32>, cx: &mut Cx<'_>) {
@@ -153,7 +153,12 @@ impl Http1 {
         let Some(call) = self.queue.front_mut() else { return };
         let line = match head::status_line(before.bytes()) {
             Parsed::Is((line, _)) if line.code >= 200 || line.code == 101 => line,
-            _ => return self.missed(Some(*mark)),
+            _ => {
+                if !before.bytes().is_empty() {
+                    cx.want(self.room.cut());
+                }
+                return self.missed(Some(*mark));
+            }
         };
         call.answer = Answer::Begun;
         if let Some(exchange) = &mut call.exchange {
@@ -169,6 +174,6 @@ impl Http1 {
             self.finish_response(None, cx);
             self.stop = Some(Stop::Opaque);
         }
-        cx.want(LARGE_HEADS);
+        cx.want(self.room.cut());
     }
 }

@@ -11,18 +11,19 @@ mod losses;
 mod recent;
 mod requests;
 mod responses;
+mod room;
 #[cfg(test)]
 mod tests;
 mod web;
 
 use super::http;
 use super::{Cx, Descriptor, End, Evidence, Input, Mark, Pairing, Parser, Sample, Step, Stop};
-use crate::flow::{Amount, Capture};
 use crate::model::semconv as s;
 use crate::model::{Close, Exchange, Family, Mono, Transport};
-use body::Asked;
+use body::{Asked, Framing};
 use head::Parsed;
 pub(crate) use recent::Recent;
+use room::Room;
 use std::collections::VecDeque;
 
 /// HTTP/1.x over TCP.
@@ -32,13 +33,10 @@ pub(super) static DESCRIPTOR: Descriptor = Descriptor {
     pairing: Pairing::Order,
     transport: Transport::Tcp,
     ports: &[80, 8000, 8080, 8888, 3000, 5000],
-    capture: Capture { client: Amount::Burst(16 * 1024), server: Amount::Burst(2 * 1024) },
+    capture: room::USUAL,
     detect,
     parser: |midway| Box::new(Http1::new(midway)),
 };
-
-/// What is asked of capture once a head was cut.
-const LARGE_HEADS: Capture = Capture { client: Amount::Burst(68 * 1024), server: Amount::Burst(68 * 1024) };
 
 /// Most requests without an exchange of their own that are remembered so that later answers find theirs.
 const MAX_UNTRACKED: usize = 16 * 1024;
@@ -187,6 +185,7 @@ struct Http1 {
     server: Lane,
     queue: VecDeque<Call>,
     turns: Turns,
+    room: Room,
     /// Set once the connection is no HTTP/1 any more.
     stop: Option<Stop>,
     /// Whether a whole head was seen: before that, bytes that are none mean another protocol.
@@ -204,10 +203,22 @@ impl Http1 {
             server: Lane::new(reading),
             queue: VecDeque::new(),
             turns: Turns::Alternate,
+            room: Room::new(),
             stop: None,
             confirmed: false,
             first_fin: None,
             upgraded: None,
+        }
+    }
+
+    /// A whole head of a message came: does another amount suffice from now on, or is more needed?
+    fn fit_room(&mut self, from: End, len: usize, framing: Framing, cx: &mut Cx<'_>) {
+        let asked = match self.turns {
+            Turns::Alternate => self.room.head(from, len, framing),
+            Turns::Pipelined => self.room.body(),
+        };
+        if let Some(capture) = asked {
+            cx.want(capture);
         }
     }
 

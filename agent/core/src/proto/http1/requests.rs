@@ -54,6 +54,7 @@ impl Http1 {
             cx.count(Loss::Malformed, 1);
         }
         self.push(exchange, Asked::by(line.method), input.mark(0).ack);
+        self.fit_room(End::Client, len, framing, cx);
         self.body(End::Client, framing, input, len, cx)
     }
 

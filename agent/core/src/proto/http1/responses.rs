@@ -48,6 +48,7 @@ impl Http1 {
         let Some(call) = self.queue.front_mut() else { return self.server.take(input, len) };
         call.answer = Answer::Begun;
         let framing = body::response_framing(fields, code, call.asked);
+        let is_looked_at = call.exchange.as_ref().is_some_and(|exchange| exchange.family == Family::Rpc);
         if let Some(exchange) = &mut call.exchange {
             cx.respond(exchange, input, 0);
             match exchange.family {
@@ -69,6 +70,7 @@ impl Http1 {
         if framing == Framing::Tunnel {
             self.stop = Some(after_tunnel(code, fields.upgrade));
         }
+        self.fit_room(End::Server, len, if is_looked_at { Framing::Unknown } else { framing }, cx);
         self.body(End::Server, framing, input, len, cx)
     }
 

@@ -6,6 +6,7 @@ mod btf;
 mod cgroup;
 mod hooks;
 mod records;
+mod ring;
 
 pub use cgroup::RootPlace;
 pub use hooks::{Hook, HookState, Hooks, LoadError, LoadOptions, SenderSource, load};

@@ -1,8 +1,10 @@
 //! Records out, policies in: the running capture.
 
-use aya::maps::{Array, HashMap, MapData, PerCpuArray, RingBuf};
+use super::ring::Ring;
+use aya::maps::{Array, HashMap, Map, MapData, PerCpuArray};
 use aya::{Ebpf, Pod};
 use remora_ebpf::wire::{Counter, Malformed, OPENING, Policy, Record, decode};
+use std::os::fd::AsFd;
 
 /// A [`Policy`] as aya wants map values.
 #[derive(Clone, Copy)]
@@ -24,9 +26,16 @@ pub(super) fn set_openings(ebpf: &mut Ebpf, openings: &[([u8; OPENING], Policy)]
     openings.iter().try_for_each(|(opening, policy)| map.insert(opening, &PolicyValue(*policy), 0)).map_err(|_| "room in OPENINGS")
 }
 
+/// The reading end of a ring buffer; the kernel keeps it for as long as it is mapped.
+fn ring(map: &Map) -> Option<Ring> {
+    let Map::RingBuf(map) = map else { return None };
+    let size = map.info().ok()?.max_entries();
+    Ring::new(map.fd().as_fd(), size).map_err(|error| tracing::debug!(%error, "ring buffer not mapped")).ok()
+}
+
 /// The attached programs. Dropping it detaches them.
 pub struct Captured {
-    events: RingBuf<MapData>,
+    events: Ring,
     policies: HashMap<MapData, u64, PolicyValue>,
     generation: Array<MapData, u32>,
     counters: PerCpuArray<MapData, u64>,
@@ -37,7 +46,7 @@ pub struct Captured {
 impl Captured {
     pub(super) fn new(mut ebpf: Ebpf) -> Result<Self, &'static str> {
         let mut take = |name: &'static str| ebpf.take_map(name).ok_or(name);
-        let events = RingBuf::try_from(take("EVENTS")?).map_err(|_| "ring buffer EVENTS")?;
+        let events = ring(&take("EVENTS")?).ok_or("ring buffer EVENTS")?;
         let policies = HashMap::try_from(take("POLICIES")?).map_err(|_| "hash map POLICIES")?;
         let generation = Array::try_from(take("POLICY_GENERATION")?).map_err(|_| "array POLICY_GENERATION")?;
         let counters = PerCpuArray::try_from(take("COUNTERS")?).map_err(|_| "array COUNTERS")?;
@@ -46,13 +55,7 @@ impl Captured {
 
     /// Hands at most `limit` waiting records to `each`. Returns how many there were.
     pub fn drain(&mut self, limit: usize, mut each: impl FnMut(Result<Record<'_>, Malformed>)) -> usize {
-        let mut n = 0;
-        while n < limit {
-            let Some(item) = self.events.next() else { break };
-            each(decode(&item));
-            n += 1;
-        }
-        n
+        self.events.drain(limit, |bytes| each(decode(bytes)))
     }
 
     /// Writes policies, each taken by the kernel at its connection's next burst.

@@ -6,7 +6,7 @@ use crate::sockets::{
 };
 use aya_ebpf::{
     EbpfContext,
-    bindings::{__sk_buff, BPF_RB_NO_WAKEUP, bpf_sock},
+    bindings::{__sk_buff, BPF_RB_AVAIL_DATA, BPF_RB_NO_WAKEUP, BPF_RB_RING_SIZE, bpf_sock},
     helpers::{bpf_get_socket_cookie, bpf_ktime_get_ns, bpf_skb_cgroup_id, bpf_skb_load_bytes, bpf_tcp_sock},
     macros::cgroup_skb,
     programs::SkBuffContext,
@@ -20,7 +20,7 @@ use remora_ebpf::{
     wire::{
         Amount, Counter, Datagram, EGRESS, Early, FIRST_REQUEST_BYTES, FIRST_RESPONSE_BYTES, FIRST_SEGMENTS, INGRESS, IPPROTO_TCP,
         IPPROTO_UDP, KIND_DATAGRAM, KIND_EARLY, KIND_SEGMENT, KIND_TOTALS, LARGEST, OPENING, ORDER_AHEAD, ORDER_NEXT, ORDER_OLD, Open,
-        RECORDS, ROLE_CLIENT, ROLE_SERVER, Segment, TAIL, TCP_FIN, TCP_PSH, TCP_RST, TCP_SYN, UNDECIDED_BYTES, UNDECIDED_SEGMENTS,
+        RECORDS, ROLE_CLIENT, ROLE_SERVER, SPARING, Segment, TAIL, TCP_FIN, TCP_PSH, TCP_RST, TCP_SYN, UNDECIDED_BYTES, UNDECIDED_SEGMENTS,
     },
 };
 
@@ -188,9 +188,8 @@ fn early(ctx: &SkBuffContext, headers: &Headers) {
         (*record).head.seq = headers.seq;
         (*record).head.ack = headers.ack;
         (*record).head.len = headers.payload;
-        let bytes = (core::hint::black_box(headers.payload.min(EARLY).wrapping_sub(1)) & (EARLY - 1)) + 1;
-        let copied = bpf_skb_load_bytes(ctx.as_ptr(), headers.payload_at, (*record).data.as_mut_ptr().cast(), bytes) == 0;
-        (*record).head.captured = if copied { bytes } else { 0 };
+        let data = core::ptr::addr_of_mut!((*record).data);
+        (*record).head.captured = load(ctx, headers.payload_at, data.cast(), headers.payload.min(EARLY), EARLY);
     }
     entry.submit(BPF_RB_NO_WAKEUP as u64);
 }
@@ -217,9 +216,8 @@ fn emit_datagram<const N: usize>(ctx: &SkBuffContext, state: &State, headers: &H
         (*record).head.reserved = [0; 3];
         (*record).head.tid = task.tid;
         (*record).head.len = headers.payload;
-        let bytes = (core::hint::black_box(headers.payload.min(N as u32).wrapping_sub(1)) & (N as u32 - 1)) + 1;
-        let copied = bpf_skb_load_bytes(ctx.as_ptr(), headers.payload_at, (*record).data.as_mut_ptr().cast(), bytes) == 0;
-        (*record).head.captured = if copied { bytes } else { 0 };
+        let data = core::ptr::addr_of_mut!((*record).data);
+        (*record).head.captured = load(ctx, headers.payload_at, data.cast(), headers.payload.min(N as u32), N as u32);
     }
     entry.submit(BPF_RB_NO_WAKEUP as u64);
 }
@@ -236,7 +234,7 @@ fn segment(ctx: &SkBuffContext, state: &mut State, sk: *mut bpf_sock, headers: &
     if headers.payload == 0 {
         if ends != 0 && (state.mode == UNCLASSIFIED || !state.egress.is_nothing() || !state.ingress.is_nothing()) {
             let head = Head { state, headers, direction, order, flags: ends, task: Task::UNKNOWN };
-            emit::<8>(ctx, &head, &Piece { at: 0, len: 0, data_at: 0, bytes: 0 });
+            emit::<0>(ctx, &head, &Piece { at: 0, len: 0, bytes: 0, tail: 0 });
         }
         return;
     }
@@ -326,22 +324,28 @@ fn copy(ctx: &SkBuffContext, state: &mut State, sk: *mut bpf_sock, headers: &Hea
         // A socket's cgroup is that of its maker for good: asked once.
         state.announced |= ANNOUNCED_CGROUP;
     }
-    let take = amount.take(state.burst_taken, headers.payload);
+    let take = spare(amount.take(state.burst_taken, headers.payload));
     state.burst_taken = state.burst_taken.saturating_add(take);
     let rest = headers.payload - take;
-    let tail = rest > 0 && (headers.flags & TCP_PSH != 0 || ends != 0);
-    let head = Head { state, headers, direction, order, flags: if tail { 0 } else { ends }, task };
-    if take > 0 {
-        // What follows the copied bytes is announced as part of the last range, unless its tail is sent too.
-        first(ctx, &head, take, if tail { 0 } else { rest });
+    // The end of a pushed segment tells the end of a body.
+    let tail = if headers.flags & TCP_PSH != 0 || ends != 0 { rest.min(TAIL) } else { 0 };
+    if take > 0 || tail > 0 {
+        send(ctx, &Head { state, headers, direction, order, flags: ends, task }, take, rest, tail);
     }
-    if tail {
-        let bytes = rest.min(TAIL);
-        let head = Head { state, headers, direction, order: if take > 0 { ORDER_NEXT } else { order }, flags: ends, task: Task::UNKNOWN };
-        emit::<{ TAIL as usize }>(ctx, &head, &Piece { at: take, len: rest, data_at: rest - bytes, bytes });
-    } else if take == 0 && ends != 0 {
-        emit::<8>(ctx, &head, &Piece { at: 0, len: headers.payload, data_at: 0, bytes: 0 });
+}
+
+/// Bytes to copy of a segment, where `wanted` are wanted.
+#[inline(always)]
+fn spare(wanted: u32) -> u32 {
+    if wanted <= SPARING {
+        return wanted;
     }
+    let [used, size] = [BPF_RB_AVAIL_DATA, BPF_RB_RING_SIZE].map(|what| sockets::EVENTS.query(u64::from(what)));
+    if used < size / 4 * 3 {
+        return wanted;
+    }
+    count(Counter::Spared, 1);
+    SPARING
 }
 
 /// Looks whether a direction's first bytes stand for a policy: what is missed until user space has judged a connection may
@@ -401,35 +405,40 @@ struct Head<'a> {
     task: Task,
 }
 
-/// A part of a segment: `len` bytes from `at` on, of which `bytes` from `data_at` on are copied.
+/// A part of a segment: `len` bytes from `at` on, of which the first `bytes` are copied and the last `tail`.
 struct Piece {
     at: u32,
     len: u32,
-    data_at: u32,
     bytes: u32,
+    tail: u32,
 }
 
-/// Sends the first `take` bytes of a segment, at most `wire::MOST`; the last record's range is longer by `rest`. A reservation must
-/// have a constant size, so there are six: what is reserved and not written costs nothing but room in the ring.
+/// Sends the first `take` bytes of a segment, at most `wire::MOST`, and the last `tail` of the `rest` behind them. A
+/// reservation must have a constant size, so there are several: what is reserved and not written is room in the ring, and
+/// keeps the processor from fetching the next record's memory in time.
 #[inline(always)]
-fn first(ctx: &SkBuffContext, head: &Head<'_>, take: u32, rest: u32) {
+fn send(ctx: &SkBuffContext, head: &Head<'_>, take: u32, rest: u32, tail: u32) {
     let (mut head, mut at) = (*head, 0);
     for _ in 1..RECORDS {
         if take - at <= LARGEST {
             break;
         }
         let flags = core::mem::replace(&mut head.flags, 0);
-        emit::<{ LARGEST as usize }>(ctx, &head, &Piece { at, len: LARGEST, data_at: 0, bytes: LARGEST });
+        emit::<{ LARGEST as usize }>(ctx, &head, &Piece { at, len: LARGEST, bytes: LARGEST, tail: 0 });
         at += LARGEST;
         head = Head { order: ORDER_NEXT, flags, task: Task::UNKNOWN, ..head };
     }
     let (head, bytes) = (&head, take - at);
-    let piece = Piece { at, len: bytes + rest, data_at: 0, bytes };
+    let piece = Piece { at, len: bytes + rest, bytes, tail };
     match bytes {
-        0..=128 => emit::<128>(ctx, head, &piece),
-        129..=512 => emit::<512>(ctx, head, &piece),
+        0 => emit::<0>(ctx, head, &piece),
+        1..=64 => emit::<64>(ctx, head, &piece),
+        65..=128 => emit::<128>(ctx, head, &piece),
+        129..=256 => emit::<256>(ctx, head, &piece),
+        257..=512 => emit::<512>(ctx, head, &piece),
         513..=1024 => emit::<1024>(ctx, head, &piece),
-        1025..=4096 => emit::<4096>(ctx, head, &piece),
+        1025..=2048 => emit::<2048>(ctx, head, &piece),
+        2049..=4096 => emit::<4096>(ctx, head, &piece),
         4097..=16_384 => emit::<16_384>(ctx, head, &piece),
         _ => emit::<{ LARGEST as usize }>(ctx, head, &piece),
     }
@@ -441,14 +450,15 @@ struct Sized<const N: usize> {
     data: [u8; N],
 }
 
-/// Sends one record with up to `N` bytes (a power of two).
+/// Sends one record with up to `N` bytes (a power of two, or none).
 #[inline(always)]
 fn emit<const N: usize>(ctx: &SkBuffContext, head: &Head<'_>, piece: &Piece) {
     let Some(mut entry) = sockets::EVENTS.reserve::<Sized<N>>(0) else {
         return count(Counter::RingFull, 1);
     };
     let record = entry.as_mut_ptr();
-    // SAFETY: the reservation is exclusively ours and as large as the record; the mask bounds the copy by `N`.
+    let from = head.headers.payload_at + piece.at;
+    // SAFETY: the reservation is exclusively ours and as large as the record; the masks bound the copies by the arrays.
     unsafe {
         (*record).head.kind = KIND_SEGMENT;
         (*record).head.direction = head.direction;
@@ -459,18 +469,24 @@ fn emit<const N: usize>(ctx: &SkBuffContext, head: &Head<'_>, piece: &Piece) {
         (*record).head.seq = head.headers.seq.wrapping_add(piece.at);
         (*record).head.ack = head.headers.ack;
         (*record).head.len = piece.len;
-        (*record).head.data_at = piece.data_at;
         (*record).head.tgid = head.task.tgid;
         (*record).head.tid = head.task.tid;
-        let mut captured = 0;
-        if piece.bytes > 0 {
-            let from = head.headers.payload_at + piece.at + piece.data_at;
-            let bytes = (core::hint::black_box(piece.bytes.wrapping_sub(1)) & (N as u32 - 1)) + 1;
-            if bpf_skb_load_bytes(ctx.as_ptr(), from, (*record).data.as_mut_ptr().cast(), bytes) == 0 {
-                captured = bytes;
-            }
-        }
-        (*record).head.captured = captured;
+        let data = core::ptr::addr_of_mut!((*record).data);
+        (*record).head.captured = if N > 0 { load(ctx, from, data.cast(), piece.bytes, N as u32) } else { 0 };
+        let tail = core::ptr::addr_of_mut!((*record).head.tail);
+        (*record).head.tail_len = if piece.tail > 0 { load(ctx, from + piece.len - piece.tail, tail.cast(), piece.tail, TAIL) } else { 0 };
     }
     entry.submit(BPF_RB_NO_WAKEUP as u64);
+}
+
+/// Copies `len` bytes of a packet, 1 to `most` (a power of two), and says how many it could.
+///
+/// # Safety
+/// There is room for `most` bytes at `to`.
+#[inline(always)]
+unsafe fn load(ctx: &SkBuffContext, from: u32, to: *mut u8, len: u32, most: u32) -> u32 {
+    // The mask, which the compiler must not find superfluous, tells the verifier.
+    let len = (core::hint::black_box(len.wrapping_sub(1)) & (most - 1)) + 1;
+    // SAFETY: as the caller promises.
+    if unsafe { bpf_skb_load_bytes(ctx.as_ptr(), from, to.cast(), len) } == 0 { len } else { 0 }
 }

@@ -2,14 +2,14 @@
 
 use super::{
     Datagram, Early, KIND_CLOSE, KIND_DATAGRAM, KIND_EARLY, KIND_LISTEN, KIND_OPEN, KIND_READ, KIND_SEGMENT, KIND_TOTALS, Listen, Open,
-    Read, Segment, Totals,
+    Read, Segment, TAIL, Totals,
 };
 use zerocopy::FromBytes;
 
 /// One record of the ring buffer.
 #[derive(Clone, Copy, Debug)]
 pub enum Record<'a> {
-    /// A range of a stream and its captured bytes.
+    /// A range of a stream and the captured bytes of its beginning.
     Segment(Segment, &'a [u8]),
     /// A datagram and its captured bytes.
     Datagram(Datagram, &'a [u8]),
@@ -41,6 +41,9 @@ pub enum Malformed {
         /// Length found.
         len: usize,
     },
+    /// A segment says that more of it was captured than there is.
+    #[error("more bytes of a segment than it has")]
+    Range,
 }
 
 /// Reads one record.
@@ -57,7 +60,8 @@ pub fn decode(bytes: &[u8]) -> Result<Record<'_>, Malformed> {
     match kind {
         KIND_SEGMENT => {
             let (head, rest) = Segment::read_from_prefix(bytes).map_err(|_| short)?;
-            data(rest, head.captured).map(|n| Record::Segment(head, &rest[..n]))
+            let is_within = head.tail_len <= TAIL && u64::from(head.captured) + u64::from(head.tail_len) <= u64::from(head.len);
+            data(rest, head.captured).and_then(|n| if is_within { Ok(Record::Segment(head, &rest[..n])) } else { Err(Malformed::Range) })
         }
         KIND_DATAGRAM => {
             let (head, rest) = Datagram::read_from_prefix(bytes).map_err(|_| short)?;
@@ -83,15 +87,27 @@ mod tests {
 
     #[test]
     fn a_segment_gives_its_head_and_its_bytes() {
-        let mut bytes = vec![0; 48];
+        let mut bytes = vec![0; 64];
         bytes[0] = KIND_SEGMENT;
         bytes[1] = super::super::INGRESS;
         bytes[4..8].copy_from_slice(&3u32.to_ne_bytes());
         bytes[8..16].copy_from_slice(&77u64.to_ne_bytes());
         bytes[24..28].copy_from_slice(&9u32.to_ne_bytes());
+        bytes[32..36].copy_from_slice(&3u32.to_ne_bytes());
         bytes.extend_from_slice(b"abcdefgh");
         let Ok(Record::Segment(head, data)) = decode(&bytes) else { panic!("no segment") };
         assert_eq!((head.cookie, head.seq, head.direction, data), (77, 9, super::super::INGRESS, &b"abc"[..]));
+    }
+
+    #[test]
+    fn a_segment_of_which_more_was_captured_than_there_is_is_none() {
+        let mut bytes = vec![0; 64];
+        bytes[0] = KIND_SEGMENT;
+        bytes[32..36].copy_from_slice(&10u32.to_ne_bytes());
+        for (tail_len, is_range) in [(10u32, false), (11, true), (17, true), (u32::MAX, true)] {
+            bytes[36..40].copy_from_slice(&tail_len.to_ne_bytes());
+            assert_eq!(decode(&bytes).err(), is_range.then_some(Malformed::Range), "{tail_len}");
+        }
     }
 
     #[test]

@@ -78,7 +78,7 @@ pub const IPPROTO_TCP: u8 = 6;
 pub const IPPROTO_UDP: u8 = 17;
 
 record! {
-    /// A range of a stream (or a datagram), followed by `captured` bytes of it.
+    /// A range of a stream, followed by the `captured` bytes with which it begins.
     pub struct Segment {
         /// [`KIND_SEGMENT`].
         pub kind: u8,
@@ -88,7 +88,7 @@ record! {
         pub order: u8,
         /// `TCP_*` flags that matter: FIN and RST.
         pub flags: u8,
-        /// Bytes of the range that follow this head.
+        /// Bytes of the range's beginning that follow this head.
         pub captured: u32,
         /// Socket cookie.
         pub cookie: u64,
@@ -100,13 +100,15 @@ record! {
         pub ack: u32,
         /// Bytes in the range.
         pub len: u32,
-        /// Where in the range the captured bytes begin.
-        pub data_at: u32,
+        /// Bytes of `tail` that count: those with which the range ends, none of them among the captured.
+        pub tail_len: u32,
         /// Process that sent it; 0 if not certain.
         pub tgid: u32,
         /// Thread that sent it; 0 if not certain.
         pub tid: u32,
-    } size 48
+        /// End of the range.
+        pub tail: [u8; TAIL as usize],
+    } size 64
 }
 
 record! {
@@ -326,6 +328,9 @@ pub const LARGEST: u32 = 64 * 1024;
 pub const RECORDS: u32 = 8;
 /// Most bytes that are copied of one segment.
 pub const MOST: u32 = RECORDS * LARGEST;
+/// Most bytes that are copied of one segment while three quarters of the ring buffer are full: one connection that carries much must not
+/// take the room of all others.
+pub const SPARING: u32 = 4096;
 /// First bytes of a direction by which a connection may get a policy at once.
 pub const OPENING: usize = 8;
 /// Bytes of the end of a pushed segment that are sent although its head was not wanted: they tell the end of a body.
@@ -345,11 +350,13 @@ pub enum Counter {
     OnListener = 3,
     /// Segments of connections that user space has not classified for too long.
     Undecided = 4,
+    /// Large segments of which only [`SPARING`] bytes were copied, as the ring buffer was nearly full.
+    Spared = 5,
 }
 
 impl Counter {
     /// Number of slots.
-    pub const COUNT: u32 = 5;
+    pub const COUNT: u32 = 6;
     /// All slots with the reason as counters spell it.
     pub const ALL: [(Counter, &'static str); Self::COUNT as usize] = [
         (Counter::RingFull, "ring_full"),
@@ -357,6 +364,7 @@ impl Counter {
         (Counter::NoStorage, "no_socket_storage"),
         (Counter::OnListener, "data_on_listener"),
         (Counter::Undecided, "undecided"),
+        (Counter::Spared, "ring_nearly_full"),
     ];
 }
 

@@ -15,7 +15,7 @@ use exchange::{Exchange, SMALL, Turn};
 use records::{Collected, Expected};
 use remora::bpf::{self, Captured, HookState, Hooks, LoadOptions};
 use remora::kernel::CgroupLayout;
-use remora_ebpf::wire::{Amount, Policy};
+use remora_ebpf::wire::{Amount, Counter, Policy};
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
@@ -62,6 +62,7 @@ fn main() -> ExitCode {
         right_records(&mut captured, &hooks, address, amount, later, &mut verdict);
     }
     own_connection(&mut captured, &mut verdict);
+    crowded(&mut captured, &mut verdict);
     if arguments != ["records"] {
         cost::measure(&mut captured, &mut verdict);
     }
@@ -70,7 +71,7 @@ fn main() -> ExitCode {
 
 fn options() -> LoadOptions {
     LoadOptions {
-        ring_bytes: 8 << 20,
+        ring_bytes: Some(32 << 20),
         cgroup_root: CgroupLayout::read(Path::new("/proc"), None).root().map(Path::to_path_buf),
         first_cgroup_namespace: None,
         self_pid: std::process::id(),
@@ -110,6 +111,24 @@ fn right_records(captured: &mut Captured, hooks: &Hooks, address: &str, amount: 
     records::judge(&seen, &exchange, &expected, verdict);
     let lost = records::LOSSES.map(|counter| captured.counter(counter));
     verdict.equal(&format!("{address} nothing lost"), lost, [0; 4]);
+}
+
+/// A connection that carries much, while nobody drains the ring buffer, leaves room for others.
+fn crowded(captured: &mut Captured, verdict: &mut Verdict) {
+    let mut seen = Collected::default();
+    let mut bulk = Exchange::start("127.0.0.1", &FIRST);
+    seen.drain_until(captured, |seen| seen.client(&bulk).is_some() && seen.server(&bulk).is_some());
+    let whole = Amount::segment(u32::MAX);
+    let policies = [seen.client(&bulk), seen.server(&bulk)].map(|open| open.map_or(0, |open| open.cookie));
+    captured.set_policies(policies.map(|cookie| (cookie, Policy { egress: whole, ingress: whole }))).unwrap();
+    bulk.go_on(&[LARGE[0]; 40]);
+    bulk.end();
+    let mut other = Exchange::start("127.0.0.1", &[SMALL]);
+    other.end();
+    seen.drain_until(captured, |seen| seen.server(&other).is_some_and(|open| seen.close(open.cookie).is_some()));
+    verdict.equal("beside much traffic nothing is lost", captured.counter(Counter::RingFull), 0);
+    verdict.equal("large segments were copied in part", captured.counter(Counter::Spared) > 0, true);
+    records::judge(&seen, &other, &Expected { first: &[SMALL], later: &[], amount: whole, reads: false }, verdict);
 }
 
 /// A connection of the process that captures is announced as its own, and nothing of it is copied.

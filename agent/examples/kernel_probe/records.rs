@@ -194,11 +194,13 @@ fn same_bytes(seen: &Collected, cookie: u64, direction: u8, stream: &Stream, unt
             return Err(format!("a range starts at {at}, before {next}"));
         }
         next = at + head.len as usize;
-        let from = at + head.data_at as usize;
-        if all.get(from..from + data.len()) != Some(&data[..]) {
-            return Err(format!("{} copied bytes at {from} are not the stream's", data.len()));
+        let tail = &head.tail[..head.tail_len as usize];
+        for (from, bytes) in [(at, &data[..]), (next - tail.len(), tail)] {
+            if all.get(from..from + bytes.len()) != Some(bytes) {
+                return Err(format!("{} copied bytes at {from} are not the stream's", bytes.len()));
+            }
+            copied[from..from + bytes.len()].fill(true);
         }
-        copied[from..from + data.len()].fill(true);
     }
     if next != covered {
         return Err(format!("ranges end at {next} instead of {covered}"));

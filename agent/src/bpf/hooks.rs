@@ -14,8 +14,8 @@ static FLOW: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/flow
 /// How to load.
 #[derive(Debug)]
 pub struct LoadOptions {
-    /// Bytes of the ring buffer; rounded up to a power of two.
-    pub ring_bytes: u32,
+    /// Bytes of the ring buffer, rounded up to a power of two; by the number of processors if not given.
+    pub ring_bytes: Option<u32>,
     /// Where the cgroup v2 root is mounted; it is mounted privately if that is nowhere.
     pub cgroup_root: Option<PathBuf>,
     /// The cgroup namespace of the first process, for a private mount that shows the whole hierarchy.
@@ -168,12 +168,14 @@ pub fn load(options: &LoadOptions) -> Result<(Captured, Hooks), LoadError> {
 fn object(options: &LoadOptions) -> Result<(Ebpf, SenderSource), LoadError> {
     let offset = options.kernel_btf.as_deref().and_then(|bytes| btf::member_offset(bytes, "task_struct", "pid"));
     let ways = [Some(SenderSource::Helper), offset.map(SenderSource::TaskStruct), Some(SenderSource::Unknown)];
+    let processors = aya::util::online_cpus().map_or(1, |processors| processors.len());
+    let ring_bytes = options.ring_bytes.map_or_else(|| usual_ring_bytes(processors), u32::next_power_of_two);
     let mut last = LoadError::Missing("way to load");
     for sender in ways.into_iter().flatten() {
         let mut ebpf = EbpfLoader::new()
             .override_global("SELF_TGID", &options.self_pid, true)
             .override_global("TASK", &sender.constant(), true)
-            .map_max_entries("EVENTS", options.ring_bytes.next_power_of_two())
+            .map_max_entries("EVENTS", ring_bytes)
             .load(FLOW)
             .map_err(LoadError::Object)?;
         let loaded = ["egress", "ingress"].into_iter().try_for_each(|name| {
@@ -189,6 +191,12 @@ fn object(options: &LoadOptions) -> Result<(Ebpf, SenderSource), LoadError> {
         }
     }
     Err(last)
+}
+
+/// Size of the ring buffer on a machine with so many processors, each of which writes to it.
+fn usual_ring_bytes(processors: usize) -> u32 {
+    let mib = u32::try_from(processors).unwrap_or(u32::MAX).clamp(8, 32).next_power_of_two();
+    mib << 20
 }
 
 fn program<'a, P>(ebpf: &'a mut Ebpf, name: &'static str) -> Result<&'a mut P, LoadError>
@@ -229,6 +237,11 @@ fn reads(ebpf: &mut Ebpf) -> Result<(), ProgramError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_ring_buffer_grows_with_the_processors() {
+        assert_eq!([1, 8, 9, 24, 32, 500].map(|processors| usual_ring_bytes(processors) >> 20), [8, 8, 16, 32, 32, 32]);
+    }
 
     #[test]
     fn a_refusal_is_the_last_line_of_the_log_that_is_not_statistics() {

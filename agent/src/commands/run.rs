@@ -129,7 +129,7 @@ fn failed<E: std::error::Error + Send + Sync + 'static>(doing: &'static str) -> 
 /// How the programs are loaded, from configuration and the running kernel.
 pub(super) fn load_options(config: &Config) -> LoadOptions {
     LoadOptions {
-        ring_bytes: u32::try_from(config.capture.ring_bytes).unwrap_or(u32::MAX >> 1),
+        ring_bytes: config.capture.ring_bytes.and_then(|bytes| u32::try_from(bytes).ok()),
         cgroup_root: cgroup_root(config),
         first_cgroup_namespace: kernel::first_namespace(&config.host.proc),
         self_pid: std::process::id(),

@@ -120,8 +120,8 @@ keys! {
     VIEW_TOKEN: SecretText = "view.token", SecretText { min_length: 16 }, None,
         "Bearer token that the live view and its API ask for.";
 
-    CAPTURE_RING_BYTES: Size = "capture.ring_bytes", Size { min: 256 * KIB, max: GIB, step: Step::PowerOfTwo }, Some("8MiB"),
-        "Size of the ring buffer between kernel and agent.";
+    CAPTURE_RING_BYTES: Size = "capture.ring_bytes", Size { min: 256 * KIB, max: GIB, step: Step::PowerOfTwo }, None,
+        "Size of the ring buffer between kernel and agent; 1 MiB for each processor where not set, at least 8 MiB and at most 32 MiB.";
     CAPTURE_CGROUP_ROOT: Absolute = "capture.cgroup_root", Absolute, None,
         "Root of the cgroup v2 hierarchy; found by itself, and mounted privately where there is none.";
     CAPTURE_READING_THREAD: Choice<ReadingThread> = "capture.reading_thread",

@@ -86,8 +86,8 @@ pub struct ViewConfig {
 /// Keys `capture.*`.
 #[derive(Clone, Debug)]
 pub struct CaptureConfig {
-    /// Ring buffer, bytes, a power of two.
-    pub ring_bytes: u64,
+    /// Ring buffer, bytes, a power of two; by the number of processors if not set.
+    pub ring_bytes: Option<u64>,
     /// Root of the cgroup v2 hierarchy, if not found by itself.
     pub cgroup_root: Option<PathBuf>,
     /// Whether the reading thread is observed.
@@ -285,7 +285,7 @@ fn view(layers: &Layers) -> Result<ViewConfig, ConfigError> {
 
 fn capture(layers: &Layers) -> Result<CaptureConfig, ConfigError> {
     Ok(CaptureConfig {
-        ring_bytes: layers.get(&keys::CAPTURE_RING_BYTES)?,
+        ring_bytes: layers.find(&keys::CAPTURE_RING_BYTES)?,
         cgroup_root: layers.find(&keys::CAPTURE_CGROUP_ROOT)?,
         reading_thread: layers.get(&keys::CAPTURE_READING_THREAD)?,
         max_connections: layers.get(&keys::CAPTURE_MAX_CONNECTIONS)?,

@@ -328,13 +328,16 @@ impl State {
 
     fn segment(&mut self, head: &wire::Segment, data: &[u8]) {
         let id = ConnId(head.cookie);
-        self.counters.count(Event::PayloadBytes, data.len() as u64);
-        let segment = translate::segment(head, data);
+        self.counters.count(Event::PayloadBytes, u64::from(head.captured) + u64::from(head.tail_len));
+        let (segment, rest) = translate::segments(head, data);
         if let Some(task) = segment.task {
             self.owner(id, task);
         }
         if head.len > 0 {
             self.flow.segment(id, &segment, &mut self.desk);
+        }
+        if let Some(rest) = rest {
+            self.flow.segment(id, &rest, &mut self.desk);
         }
         let finished = head.flags & wire::TCP_FIN != 0 && self.flow.fin(id, segment.direction, segment.time, &mut self.desk);
         if self.closes == Closes::Inferred {
@@ -404,6 +407,7 @@ impl State {
         self.counters.set_lost(Loss::BadHeaders, captured.counter(Counter::Unparsed));
         self.counters.set_lost(Loss::OnListener, captured.counter(Counter::OnListener) + self.early_lost);
         self.counters.set_lost(Loss::Undecided, captured.counter(Counter::Undecided));
+        self.counters.set_lost(Loss::Spared, captured.counter(Counter::Spared));
     }
 }
 

@@ -83,15 +83,17 @@ pub(super) fn complete(known: &mut ConnInfo, later: ConnInfo) {
     }
 }
 
-/// Whether `record` stands for bytes, and which.
-pub(super) fn segment<'a>(record: &wire::Segment, data: &'a [u8]) -> Segment<'a> {
-    Segment {
+/// What a record tells of a stream: the range whose beginning was captured, and the rest of it if its tail was as well.
+pub(super) fn segments<'a>(record: &'a wire::Segment, data: &'a [u8]) -> (Segment<'a>, Option<Segment<'a>>) {
+    let (captured, tail_len) = (record.captured, record.tail_len);
+    let tail = record.tail.get(..tail_len as usize).unwrap_or_default();
+    let whole = Segment {
         direction: direction(record.direction),
         time: Mono(record.time),
         seq: record.seq,
         ack: record.ack,
         len: record.len,
-        data_at: record.data_at,
+        data_at: 0,
         data,
         order: match record.order {
             wire::ORDER_AHEAD => Order::Ahead,
@@ -99,6 +101,17 @@ pub(super) fn segment<'a>(record: &wire::Segment, data: &'a [u8]) -> Segment<'a>
             _ => Order::Next,
         },
         task: task(record.tgid, record.tid),
+    };
+    let rest = record.len.saturating_sub(captured);
+    let data_at = rest.saturating_sub(tail_len);
+    match (captured, tail_len) {
+        (_, 0) => (whole, None),
+        (0, _) => (Segment { data_at, data: tail, ..whole }, None),
+        _ => {
+            let seq = record.seq.wrapping_add(captured);
+            let end = Segment { seq, len: rest, data_at, data: tail, order: Order::Next, task: None, ..whole };
+            (Segment { len: captured, ..whole }, Some(end))
+        }
     }
 }
 
@@ -214,6 +227,36 @@ mod tests {
             srtt_us: 0,
             reserved: 0,
         }
+    }
+
+    #[test]
+    fn a_record_is_the_range_that_it_stands_for() {
+        let parts = |captured, tail_len| {
+            let record = wire::Segment {
+                kind: wire::KIND_SEGMENT,
+                direction: wire::INGRESS,
+                order: wire::ORDER_AHEAD,
+                flags: 0,
+                captured,
+                cookie: 1,
+                time: 2,
+                seq: u32::MAX - 1,
+                ack: 3,
+                len: 100,
+                tail_len,
+                tgid: 4,
+                tid: 5,
+                tail: *b"0123456789abcdef",
+            };
+            let part = |part: &Segment<'_>| (part.seq, part.len, part.data_at, part.data.len(), part.order, part.task.is_some());
+            let data = vec![0; captured as usize];
+            let (first, rest) = segments(&record, &data);
+            (part(&first), rest.as_ref().map(part))
+        };
+        assert_eq!(parts(0, 0), ((u32::MAX - 1, 100, 0, 0, Order::Ahead, true), None));
+        assert_eq!(parts(60, 0), ((u32::MAX - 1, 100, 0, 60, Order::Ahead, true), None));
+        assert_eq!(parts(0, 16), ((u32::MAX - 1, 100, 84, 16, Order::Ahead, true), None));
+        assert_eq!(parts(60, 16), ((u32::MAX - 1, 60, 0, 60, Order::Ahead, true), Some((58, 40, 24, 16, Order::Next, false))));
     }
 
     #[test]

@@ -43,6 +43,8 @@ slots! {
         OnListener = ("capture", "data_on_listener"),
         /// A segment of a connection that was not classified for too long.
         Undecided = ("capture", "undecided"),
+        /// Large segments that were copied in part, so that the ring buffer had room for others.
+        Spared = ("capture", "ring_nearly_full"),
         /// A connection beyond the limit.
         TooManyConnections = ("capture", "connection_limit"),
         /// An identity that could not be found out before export.

@@ -14,6 +14,8 @@ const MAX_VALUES: usize = 3;
 const MIN_WORDS: usize = 2;
 /// Most fields of one template that one value of the other stands for.
 const MAX_RUN: usize = 2;
+/// Most words of what one value stands for.
+const MAX_WORDS: usize = 2;
 
 /// Messages that make a word at a place of values a value, that with the value included; one less if so many words agree.
 const ENOUGH: usize = 3;
@@ -37,7 +39,8 @@ impl Union {
 
 /// What two templates are together, if they agree but for values.
 pub(crate) fn unite(left: &Template, right: &Template) -> Option<Union> {
-    if left.is_open() || right.is_open() || left.fields().abs_diff(right.fields()) > MAX_VALUES * (MAX_RUN - 1) {
+    let far = left.fields().abs_diff(right.fields()) > MAX_VALUES * (MAX_RUN - 1) || !left.may_agree(right);
+    if far || left.is_open() || right.is_open() {
         return None;
     }
     let mut walk = Walk { left, right, steps: Vec::new(), end: Place::default() };
@@ -199,7 +202,7 @@ fn content(template: &Template, fields: Range<usize>) -> Option<Content> {
     let slots = template.field(fields.start).start..template.field(fields.end - 1).end;
     let words = slots.clone().filter(|slot| template.slots()[*slot].is_word()).count();
     let state = slots.len() == 1 && words == 1 && template.is_capitals(slots.start);
-    if keyed || state || !listed || fields.len() > 1 && words >= fields.len() {
+    if keyed || state || !listed || words > MAX_WORDS || fields.len() > 1 && words >= fields.len() {
         return None;
     }
     Some(match words {

@@ -88,6 +88,10 @@ pub(crate) struct Template {
     text: Box<[u8]>,
     /// The first slot of every field, the parts between white space.
     fields: Box<[u16]>,
+    /// A bit for each constant word, by its hash.
+    words: u64,
+    /// Slots that are no words.
+    values: u32,
     layout: u64,
     head: Option<Head>,
 }
@@ -103,6 +107,15 @@ impl Template {
 
     pub(crate) fn slots(&self) -> &[Slot] {
         &self.slots
+    }
+
+    /// Whether the words that only one of two templates has are so few that the other's values can stand for them, and whether they
+    /// share any: a quick look before they are compared.
+    pub(crate) fn may_agree(&self, other: &Self) -> bool {
+        let most = |values: u32| if values == 0 { 0 } else { values + 1 };
+        let mine = (self.words & !other.words).count_ones();
+        let theirs = (other.words & !self.words).count_ones();
+        self.words & other.words != 0 && mine <= most(other.values) && theirs <= most(self.values)
     }
 
     /// How many fields there are: parts between white space.
@@ -215,6 +228,8 @@ impl Template {
                 *slot = Slot::LEARNED;
             }
         }
+        self.words = words(&self.slots);
+        self.values = values(&self.slots);
     }
 
     /// Calls `each` with every slot, the glue in front of it and its word; returns the glue at the end.
@@ -254,6 +269,14 @@ impl Template {
         out.extend_from_slice(tail);
         String::from_utf8_lossy(&out).into_owned()
     }
+}
+
+fn words(slots: &[Slot]) -> u64 {
+    slots.iter().filter(|slot| slot.is_word()).fold(0, |words, slot| words | 1 << (slot.as_u64() >> 58))
+}
+
+fn values(slots: &[Slot]) -> u32 {
+    slots.iter().map(|slot| u32::from(!slot.is_word())).sum()
 }
 
 /// Collects the parts of a template.
@@ -398,6 +421,8 @@ impl Builder {
             ends: self.ends.as_slice().into(),
             text: self.text.as_slice().into(),
             fields: self.fields.as_slice().into(),
+            words: words(&self.slots),
+            values: values(&self.slots),
             layout: self.layout,
             head: self.head,
         }

@@ -51,21 +51,23 @@ pub(crate) fn near<'a>(new: &Template, known: impl Iterator<Item = &'a Template>
 }
 
 /// The merge that adding `new` to `known` calls for, the one with the fewest open places first.
-pub(crate) fn learn(new: &Template, known: &[&Template], near: &[Near]) -> Option<Merge> {
+///
+/// `is_value` tells words that vary in other templates: two of them are enough.
+pub(crate) fn learn(new: &Template, known: &[&Template], near: &[Near], is_value: &dyn Fn(Slot) -> bool) -> Option<Merge> {
     let mut contexts: Vec<u128> = near.iter().map(|(_, mask)| *mask).collect();
     contexts.sort_unstable_by_key(|mask| (mask.count_ones(), *mask));
     contexts.dedup();
-    contexts.into_iter().take(64).find_map(|open| saturated(new, known, near, open))
+    contexts.into_iter().take(64).find_map(|open| saturated(new, known, near, open, is_value))
 }
 
 /// The merge of the context with the `open` places, if each of them has enough distinct words.
-fn saturated(new: &Template, known: &[&Template], near: &[Near], open: u128) -> Option<Merge> {
+fn saturated(new: &Template, known: &[&Template], near: &[Near], open: u128, is_value: &dyn Fn(Slot) -> bool) -> Option<Merge> {
     let places: Vec<usize> = (0..new.slots().len()).filter(|place| place_bit(*place) & open != 0).collect();
     let members: Vec<usize> = near.iter().filter(|(_, mask)| mask & !open == 0).map(|(index, _)| *index).collect();
     let words_left = new.slots().iter().enumerate().filter(|(place, slot)| slot.is_word() && place_bit(*place) & open == 0).count();
     let enough = places.iter().all(|place| {
         let group = || members.iter().map(|index| known[*index]).chain([new]);
-        distinct(group().map(|template| template.slots()[*place])) >= needed(words_left, places.len(), *place, group())
+        distinct(group().map(|template| template.slots()[*place])) >= needed(words_left, places.len(), *place, group(), is_value)
     });
     enough.then_some(Merge { places, members })
 }
@@ -93,13 +95,23 @@ const STATES: usize = 12;
 /// The distinct words that make a variable of the word a sentence begins with.
 const FIRST: usize = 7;
 
+/// The distinct words that make a variable of a place whose words vary elsewhere.
+const VALUES: usize = 2;
+
 /// The distinct words that make a place a variable.
-fn needed<'a>(words_left: usize, open: usize, place: usize, group: impl Iterator<Item = &'a Template>) -> usize {
-    let (mut total, mut capitals, mut identifiers) = (0usize, 0usize, 0usize);
+fn needed<'a>(
+    words_left: usize,
+    open: usize,
+    place: usize,
+    group: impl Iterator<Item = &'a Template>,
+    is_value: &dyn Fn(Slot) -> bool,
+) -> usize {
+    let (mut total, mut capitals, mut identifiers, mut values) = (0usize, 0usize, 0usize, 0usize);
     let (mut keys, mut first, mut verbs) = (false, false, 0usize);
     for template in group {
         if template.slots()[place].is_word() {
             total += 1;
+            values += usize::from(is_value(template.slots()[place]));
             keys |= template.glue(place + 1).first() == Some(&b'=');
             verbs += usize::from(template.is_participle(place));
             first |= place == 0 && template.glue(1).first() == Some(&b' ') && template.is_capitalised(0);
@@ -118,6 +130,8 @@ fn needed<'a>(words_left: usize, open: usize, place: usize, group: impl Iterator
         base.max(STATES)
     } else if first {
         base.max(FIRST)
+    } else if values * 2 > total {
+        VALUES
     } else if identifiers * 2 > total && open == 1 {
         base.min(3)
     } else {
@@ -137,7 +151,7 @@ mod tests {
         let all = templates(messages);
         let (new, known) = all.split_last().expect("some messages");
         let known: Vec<&Template> = known.iter().collect();
-        learn(new, &known, &near(new, known.iter().copied())).map(|merge| merge.places)
+        learn(new, &known, &near(new, known.iter().copied()), &|_| false).map(|merge| merge.places)
     }
 
     #[test]

@@ -8,6 +8,7 @@
 mod familiar;
 mod state;
 mod tails;
+mod values;
 
 use crate::absorb::{self, Union};
 use crate::merge;
@@ -19,6 +20,7 @@ use rustc_hash::FxHashMap;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use tails::Tails;
+use values::Values;
 
 /// Bounds of a table.
 #[derive(Clone, Copy, Debug)]
@@ -152,6 +154,8 @@ pub struct PatternTable {
     next_idle_check: u64,
     /// Words of the patterns, by layout.
     familiar: Familiar,
+    /// Words that were learned to vary.
+    values: Values,
     /// Patterns by the part in front of a colon.
     tails: Tails,
     scratch: Builder,
@@ -178,6 +182,7 @@ impl PatternTable {
             changes_dropped: 0,
             next_idle_check: 0,
             familiar: Familiar::default(),
+            values: Values::default(),
             tails: Tails::default(),
             scratch: Builder::default(),
         }
@@ -246,14 +251,45 @@ impl PatternTable {
         let template = self.scratch.finish();
         let covering = if learnable { self.covering(&template).or_else(|| self.absorbing(&template)) } else { None };
         let index = match covering {
-            Some(index) => Some(index),
+            Some(index) => {
+                if let Some(Some(general)) = self.patterns.get(index as usize) {
+                    self.values.note(&template, &general.template, &self.familiar);
+                }
+                Some(index)
+            }
             None => self.admit(template, Vec::new(), learnable, severity, now, budget),
         };
+        let index = index.and_then(|index| self.relearn(index, severity, now, budget));
         let Some(index) = index else {
             return self.count_overflow(severity);
         };
         self.remember(hash, index);
         self.count(index, severity, now)
+    }
+
+    /// Compares patterns anew once more words are known to vary; returns where the pattern at `index` went.
+    fn relearn(&mut self, index: u32, severity: Severity, now: u64, budget: &mut MemoryBudget) -> Option<u32> {
+        if !self.values.take_news() {
+            return Some(index);
+        }
+        let id = self.patterns.get(index as usize)?.as_ref()?.id;
+        while let Some(pattern) = self.mergeable().and_then(|index| self.remove(index, budget)) {
+            let severity = pattern.counts.first().map_or(severity, |(severity, _)| *severity);
+            self.admit(pattern.template.clone(), vec![pattern], true, severity, now, budget);
+        }
+        self.values.take_news();
+        self.by_id.get(&self.resolve(id)).copied()
+    }
+
+    /// A pattern that would become one with others if it came now.
+    fn mergeable(&self) -> Option<u32> {
+        (0u32..).zip(&self.patterns).find_map(|(index, pattern)| {
+            let template = &pattern.as_ref().filter(|pattern| self.values.are_in(&pattern.template))?.template;
+            let others: Vec<&Template> =
+                self.bucket(template.layout()).iter().filter(|other| **other != index).filter_map(|other| self.template(*other)).collect();
+            let near = merge::near(template, others.iter().copied());
+            merge::learn(template, &others, &near, &|word| self.values.has(word)).map(|_| index)
+        })
     }
 
     fn template(&self, index: u32) -> Option<&Template> {
@@ -300,8 +336,14 @@ impl PatternTable {
         now: u64,
         budget: &mut MemoryBudget,
     ) -> Option<u32> {
-        while learnable && let Some(members) = self.learn(&mut template) {
-            replaced.extend(members.into_iter().filter_map(|index| self.remove(index, budget)));
+        while learnable {
+            let before = template.clone();
+            let Some(members) = self.learn(&mut template) else { break };
+            let members: Vec<Pattern> = members.into_iter().filter_map(|index| self.remove(index, budget)).collect();
+            for special in members.iter().map(|pattern| &pattern.template).chain([&before]) {
+                self.values.note(special, &template, &self.familiar);
+            }
+            replaced.extend(members);
         }
         let cost = template.bytes() + template.text_bytes() + PATTERN_OVERHEAD;
         if !self.make_room(cost, now, budget) {
@@ -357,7 +399,7 @@ impl PatternTable {
             return None;
         }
         let known: Vec<&Template> = known().collect();
-        let merge = merge::learn(template, &known, &near)?;
+        let merge = merge::learn(template, &known, &near, &|word| self.values.has(word))?;
         template.generalise(merge.places);
         Some(merge.members.into_iter().filter_map(|member| bucket.get(member).copied()).collect())
     }
@@ -555,6 +597,7 @@ impl PatternTable {
     pub fn memory(&self) -> usize {
         self.template_bytes
             + self.familiar.bytes()
+            + self.values.bytes()
             + self.tails.bytes()
             + self.cache.len() * size_of::<(u64, u32)>()
             + self.aliases.len() * 40
@@ -708,6 +751,19 @@ mod tests {
     }
 
     #[test]
+    fn two_words_that_vary_elsewhere_are_enough() {
+        let mut messages: Vec<String> =
+            ["ann", "bob", "eve", "joe", "kim"].map(|user| format!("session opened for user {user} now")).into();
+        let others = ["lock was released by joe", "lock was released by kim", "lock was released by force", "lock was released by hand"];
+        messages.extend(others[..2].iter().map(ToString::to_string));
+        assert_eq!(final_ids(&messages).into_values().collect::<BTreeSet<_>>().len(), 2);
+        messages.reverse();
+        assert_eq!(final_ids(&messages).into_values().collect::<BTreeSet<_>>().len(), 2);
+        let messages: Vec<String> = others[2..].iter().map(ToString::to_string).collect();
+        assert_eq!(final_ids(&messages).into_values().collect::<BTreeSet<_>>().len(), 2);
+    }
+
+    #[test]
     fn idle_patterns_give_way() {
         let mut table = PatternTable::new(Limits { patterns: 2, ..Limits::default() });
         let mut budget = MemoryBudget::new(1 << 20);
@@ -756,10 +812,10 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(64))]
         #[test]
         fn final_ids_do_not_depend_on_order(seed in any::<u64>()) {
-            let forms = ["could not read the file X: Y", "user X logged in from Y", "service X started", "cannot open file X because of Y", "X is a good server name", "link up"];
+            let forms = ["could not read the file X: Y", "user X logged in from Y", "service X started", "cannot open file X because of Y", "X is a good server name", "link up", "link to host X was lost", "link to host X5[7] was lost"];
             let mut messages: Vec<String> = (0..200u64).map(|n| {
                 let r = crate::hash::mix(seed, n);
-                let form = forms[(r % 6) as usize];
+                let form = forms[(r % 8) as usize];
                 form.replace('X', &word(r >> 8 & 0x1f)).replace('Y', &word(r >> 16 & 0x3ff))
             }).collect();
             let forward = final_ids(&messages);

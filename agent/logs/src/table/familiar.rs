@@ -42,6 +42,11 @@ impl Familiar {
         known >= SHARED.min(words)
     }
 
+    /// Whether a word is one of them.
+    pub(super) fn has(&self, word: Slot) -> bool {
+        positions(&[word]).any(|(place, bit)| self.words[place] & bit != 0)
+    }
+
     /// Bytes held.
     pub(super) fn bytes(&self) -> usize {
         self.words.len() * size_of::<u64>()

@@ -336,14 +336,14 @@ impl PatternTable {
         now: u64,
         budget: &mut MemoryBudget,
     ) -> Option<u32> {
-        while learnable {
-            let before = template.clone();
-            let Some(members) = self.learn(&mut template) else { break };
+        let mut before = template.clone();
+        while learnable && let Some(members) = self.learn(&mut template) {
             let members: Vec<Pattern> = members.into_iter().filter_map(|index| self.remove(index, budget)).collect();
             for special in members.iter().map(|pattern| &pattern.template).chain([&before]) {
                 self.values.note(special, &template, &self.familiar);
             }
             replaced.extend(members);
+            before = template.clone();
         }
         let cost = template.bytes() + template.text_bytes() + PATTERN_OVERHEAD;
         if !self.make_room(cost, now, budget) {

@@ -95,6 +95,8 @@ const STATES: usize = 12;
 /// The distinct words that make a variable of the word a sentence begins with.
 const FIRST: usize = 7;
 
+/// The distinct words that make a variable of a place in brackets although one word alone agrees: `(root) CMD (/a/b)`.
+const ENCLOSED: usize = 6;
 /// The distinct words that make a variable of a place whose words vary elsewhere.
 const VALUES: usize = 2;
 
@@ -106,7 +108,7 @@ fn needed<'a>(
     group: impl Iterator<Item = &'a Template>,
     is_value: &dyn Fn(Slot) -> bool,
 ) -> usize {
-    let (mut total, mut capitals, mut identifiers, mut values) = (0usize, 0usize, 0usize, 0usize);
+    let (mut total, mut capitals, mut identifiers, mut values, mut enclosed) = (0usize, 0usize, 0usize, 0usize, 0usize);
     let (mut keys, mut first, mut verbs) = (false, false, 0usize);
     for template in group {
         if template.slots()[place].is_word() {
@@ -115,11 +117,13 @@ fn needed<'a>(
             keys |= template.glue(place + 1).first() == Some(&b'=');
             verbs += usize::from(template.is_participle(place));
             first |= place == 0 && template.glue(1).first() == Some(&b' ') && template.is_capitalised(0);
+            enclosed += usize::from(template.is_enclosed(place));
             capitals += usize::from(template.is_capitals(place));
             identifiers += usize::from(template.is_identifier(place));
         }
     }
     let base = match words_left {
+        1 if enclosed * 2 > total && open == 1 => return ENCLOSED,
         0 | 1 => return usize::MAX,
         2 | 3 => 5,
         4 | 5 => 4,
@@ -132,7 +136,7 @@ fn needed<'a>(
         base.max(FIRST)
     } else if values * 2 > total {
         VALUES
-    } else if identifiers * 2 > total && open == 1 {
+    } else if (identifiers * 2 > total || enclosed * 2 > total) && open == 1 {
         base.min(3)
     } else {
         base
@@ -180,6 +184,13 @@ mod tests {
             ]),
             None
         );
+    }
+
+    #[test]
+    fn words_alone_in_brackets_need_fewer() {
+        assert_eq!(places(&["killed process 5 (java)", "killed process 5 (httpd)", "killed process 5 (mysqld)"]), Some(vec![3]));
+        let users = ["root", "www", "mail", "news", "ann", "bob"].map(|user| format!("({user}) CMD (/a/b)"));
+        assert_eq!(places(&users.each_ref().map(String::as_str)), Some(vec![0]));
     }
 
     #[test]

@@ -198,6 +198,11 @@ impl Template {
         inner_capital || word.iter().any(|byte| matches!(byte, b'_' | b'-' | b'/' | b'$' | b'#'))
     }
 
+    /// Whether the word at `index` stands alone in brackets.
+    pub(crate) fn is_enclosed(&self, index: usize) -> bool {
+        matches!(self.glue(index).last(), Some(b'(' | b'[')) && matches!(self.glue(index + 1).first(), Some(b')' | b']'))
+    }
+
     /// Whether the word at `index` ends as participles do: what is or was done, rather than to whom.
     pub(crate) fn is_participle(&self, index: usize) -> bool {
         let word = self.word_text(index);
@@ -343,13 +348,14 @@ impl Builder {
             self.head = None;
             self.head_depth = 0;
         }
-        if self.head.is_none() && (self.prose >= HEAD_WORDS || slot == Slot::REST) {
+        let exception = glue == b" " && self.prose + 1 >= HEAD_WORDS && signature::is_exception_type(word);
+        if self.head.is_none() && (self.prose >= HEAD_WORDS || exception || slot == Slot::REST) {
             self.head_depth = self.depth;
-            let exception = glue == b" " && signature::is_exception_type(word);
             let end = head_end(glue).or((exception || slot == Slot::REST).then_some(glue));
             self.head = end.map(|end| Head { slots: self.slots.len(), layout: hash::mix_bytes(self.layout_before_glue, end) });
         }
-        self.prose += u32::from(slot != Slot::VARIABLE && (self.slots.is_empty() || matches!(glue, b" " | b") " | b": ")));
+        self.prose +=
+            u32::from(slot != Slot::VARIABLE && (self.slots.is_empty() || matches!(glue, b" " | b") " | b": " | b" (" | b" [" | b"] ")));
     }
 
     /// Starts anew with the parts of a message, joined by `: `.

@@ -197,6 +197,9 @@ mod tests {
     fn what_was_done_stays_apart() {
         let messages = ["Started", "Stopped", "Paused", "Resumed"].map(|verb| format!("[instance: 5] VM {verb} (Lifecycle Event)"));
         assert_eq!(places(&messages.each_ref().map(String::as_str)), None);
+        let messages = ["installed", "unpacked", "half-configured", "half-installed", "listed"]
+            .map(|state| format!("status {state} for package of many"));
+        assert_eq!(places(&messages.each_ref().map(String::as_str)), None);
         let messages = ["db", "web", "cache", "mail"].map(|name| format!("[instance: 5] VM {name} (Lifecycle Event)"));
         assert_eq!(places(&messages.each_ref().map(String::as_str)), Some(vec![3]));
     }

@@ -342,6 +342,14 @@ mod tests {
     }
 
     #[test]
+    fn logfmt_keys_may_have_parentheses() {
+        let line = br#"time="2026-11-25T15:04:05Z" level=info msg="Docker daemon" graphdriver(s)=overlay2 version=20.10.24"#;
+        let (_, fields) = parse(line, true).expect("logfmt");
+        assert_eq!(fields.message.map(|raw| raw.text().into_owned()), Some(b"Docker daemon".to_vec()));
+        assert!(fields.attributes.contains(&("graphdriver(s)".to_owned(), Value::String("overlay2".to_owned()))));
+    }
+
+    #[test]
     fn other_lines_are_text() {
         for line in [
             "acquire lock=1, flags=2",

@@ -206,7 +206,7 @@ impl Template {
     /// Whether the word at `index` ends as participles do: what is or was done, rather than to whom.
     pub(crate) fn is_participle(&self, index: usize) -> bool {
         let word = self.word_text(index);
-        word.len() > 4 && (word.ends_with(b"ed") || word.ends_with(b"ing")) && !self.is_identifier(index)
+        word.len() > 4 && (word.ends_with(b"ed") || word.ends_with(b"ing"))
     }
 
     /// Whether the word at `index` begins with a capital letter and is no identifier: so a sentence begins.

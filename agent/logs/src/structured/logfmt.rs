@@ -14,7 +14,7 @@ pub(crate) fn looks_like(line: &[u8]) -> bool {
 }
 
 fn key_end(line: &[u8], from: usize) -> usize {
-    run_end(line, from, |byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-' | b'@' | b'/'))
+    run_end(line, from, |byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-' | b'@' | b'/' | b'(' | b')'))
 }
 
 /// Calls `field` with every pair; `None` if a token is no pair, there are fewer than two, or none names message or level.

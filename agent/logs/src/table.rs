@@ -384,7 +384,7 @@ impl PatternTable {
             let covered = self.unions(&union.template).filter(|(_, both)| both.equals(&union.template));
             let members: Vec<u32> = covered.map(|(index, _)| index).collect();
             let all = members.len() + usize::from(!union.equals(template));
-            (all >= union.needed).then_some((union.template, members))
+            (!members.is_empty() && all >= union.needed).then_some((union.template, members))
         })?;
         *template = union;
         Some(members)

@@ -500,9 +500,8 @@ impl<'a, 'b, S: Sink> Scanner<'a, 'b, S> {
     /// Whether a word without digits is a value by its form or its place.
     fn is_value(&self, word: &[u8], start: usize, end: usize, flags: u8) -> bool {
         let called = self.text.get(end) == Some(&b'(');
-        let key = self.text.get(end) == Some(&b'=');
         word.len() > MAX_WORD
-            || !(key && is_key(word)) && is_variable_name(word, flags, called)
+            || is_variable_name(word, flags, called) && !(self.text.get(end) == Some(&b'=') && is_key(word))
             || is_literal(word)
             || self.is_date_word(word, end)
             || self.is_secret_value(word, start)

@@ -144,6 +144,8 @@ pub struct PatternTable {
     by_id: FxHashMap<PatternId, u32>,
     /// Direct-mapped: signature hash and the pattern it belongs to.
     cache: Vec<(u64, u32)>,
+    /// Entries that gave way to others since the cache grew: many signatures may belong to one pattern.
+    cache_lost: usize,
     aliases: FxHashMap<PatternId, PatternId>,
     alias_order: VecDeque<PatternId>,
     overflow: Vec<(Severity, u64)>,
@@ -174,6 +176,7 @@ impl PatternTable {
             buckets: FxHashMap::default(),
             by_id: FxHashMap::default(),
             cache: vec![(0, NOT_CACHED); MIN_CACHE],
+            cache_lost: 0,
             aliases: FxHashMap::default(),
             alias_order: VecDeque::new(),
             overflow: Vec::new(),
@@ -504,15 +507,18 @@ impl PatternTable {
     }
 
     fn remember(&mut self, hash: u64, index: u32) {
-        if self.live * 4 > self.cache.len() && self.cache.len() < MAX_CACHE {
+        let small = self.live * 4 > self.cache.len() || self.cache_lost > self.cache.len() / 2;
+        if small && self.cache.len() < MAX_CACHE {
             let old = std::mem::replace(&mut self.cache, vec![(0, NOT_CACHED); 0]);
             self.cache = vec![(0, NOT_CACHED); old.len() * 2];
+            self.cache_lost = 0;
             for entry in old.into_iter().filter(|entry| entry.1 != NOT_CACHED) {
                 let place = self.cache_place(entry.0);
                 self.cache[place] = entry;
             }
         }
         let place = self.cache_place(hash);
+        self.cache_lost += usize::from(self.cache[place].1 != NOT_CACHED);
         self.cache[place] = (hash, index);
     }
 

@@ -734,6 +734,17 @@ mod tests {
     }
 
     #[test]
+    fn an_exception_in_brackets_ends_a_head_whatever_follows() {
+        let messages: Vec<String> = (0..12u64)
+            .map(|n| {
+                format!("servlet threw exception [processing of it failed: a.b.RemoteException: {}] with cause", "of a ".repeat(n as usize))
+            })
+            .collect();
+        let ids: BTreeSet<PatternId> = final_ids(&messages).into_values().collect();
+        assert_eq!(ids.len(), 1);
+    }
+
+    #[test]
     fn many_users_are_not_many_texts() {
         let users = ["ann", "bob", "eve", "joe", "kim", "lee"];
         let messages: Vec<String> = users

@@ -296,7 +296,8 @@ pub(crate) struct Builder {
     layout_before_glue: u64,
     /// Words of prose so far.
     prose: u32,
-    /// Brackets that are open, and that were where the head ended: a head within brackets that close in front of a word is none.
+    /// Brackets that are open, and that were where the head ended: a head within brackets that close in front of
+    /// a word is none, unless an exception follows it.
     depth: usize,
     head_depth: usize,
     head: Option<Head>,
@@ -350,7 +351,7 @@ impl Builder {
         }
         let exception = glue == b" " && self.prose + 1 >= HEAD_WORDS && signature::is_exception_type(word);
         if self.head.is_none() && (self.prose >= HEAD_WORDS || exception || slot == Slot::REST) {
-            self.head_depth = self.depth;
+            self.head_depth = if signature::is_exception_type(word) { 0 } else { self.depth };
             let end = head_end(glue).or((exception || slot == Slot::REST).then_some(glue));
             self.head = end.map(|end| Head { slots: self.slots.len(), layout: hash::mix_bytes(self.layout_before_glue, end) });
         }

@@ -95,8 +95,8 @@ const LAUNCHERS: &[Launcher] = &[
 
 /// Endings of program files that are no part of a name.
 const ENDINGS: &[&str] = &[
-    "py", "pyc", "pyz", "js", "mjs", "cjs", "ts", "mts", "cts", "tsx", "jar", "war", "rb", "ru", "php", "phar", "pl", "psgi", "dll", "exe",
-    "sh", "lua", "R", "tcl",
+    "py", "pyc", "pyz", "js", "mjs", "cjs", "ts", "mts", "cts", "tsx", "jar", "java", "war", "rb", "ru", "php", "phar", "pl", "psgi",
+    "dll", "exe", "sh", "lua", "R", "tcl",
 ];
 
 /// Whether `executable` (a file name) is an interpreter, so that its own name tells little.
@@ -188,6 +188,7 @@ mod tests {
             ("bun index.ts", Some("index")),
             ("java -Xmx1g -cp /a.jar:/b.jar -Dx=y org.apache.kafka.Kafka server.properties", Some("Kafka")),
             ("java -javaagent:/otel.jar -jar /opt/shop-1.2.jar --spring", Some("shop-1.2")),
+            ("java -cp /a.jar /srv/tools/Migrate.java 5", Some("Migrate")),
             ("java -m com.example/com.example.Main", Some("com.example.Main")),
             ("java @args com.example.Main", Some("com.example.Main")),
             ("java -version", None),

@@ -1,33 +1,45 @@
 //! Client programs that talk a known list of operations: scripts of `tests/clients`, and command-line clients.
 
+use crate::servers::java;
 use crate::{Process, part, repository};
 use rustix::process::Signal;
-use std::path::Path;
 use std::process::Command;
 
-/// A script of `tests/clients`.
+/// A script or program of `tests/clients`.
 #[derive(Debug)]
 pub struct Client {
     process: Process,
 }
 
 impl Client {
-    /// Starts a script in the language of its extension; `None` after printing why the test is skipped.
+    /// Starts a script in the language of its extension, or the program that was built of it; `None` after printing why the
+    /// test is skipped.
     ///
     /// # Panics
     /// There is no such language.
     #[must_use]
     pub fn start(script: &str, ports: &[u16]) -> Option<Self> {
-        let mut command = match Path::new(script).extension().and_then(|extension| extension.to_str()) {
-            Some("py") => Command::new(part("python")?),
-            Some("js") => {
-                let mut command = Command::new(part("node")?);
-                command.env("NODE_PATH", part("node_modules")?);
+        let source = repository().join("tests/clients").join(script);
+        let mut command = match script.rsplit_once('.') {
+            Some((_, "py")) => {
+                let mut command = Command::new(part("python")?);
+                command.arg(source);
                 command
             }
+            Some((_, "js")) => {
+                let mut command = Command::new(part("node")?);
+                command.env("NODE_PATH", part("node_modules")?).arg(source);
+                command
+            }
+            Some((_, "java")) => {
+                let mut command = java()?;
+                command.arg(source);
+                command
+            }
+            Some((program, "go")) => Command::new(part("go_clients")?.join(program)),
             _ => panic!("{script}: an unknown language"),
         };
-        command.arg(repository().join("tests/clients").join(script)).args(ports.iter().map(u16::to_string));
+        command.args(ports.iter().map(u16::to_string));
         Some(Self { process: Process::start(script, &mut command) })
     }
 

@@ -179,7 +179,7 @@ impl Server {
 }
 
 /// A Java virtual machine with the jars that set-up collected; small, for a machine with other things to do.
-fn java() -> Option<Command> {
+pub(crate) fn java() -> Option<Command> {
     let (java, jars): (PathBuf, PathBuf) = (part("java")?, part("jars")?);
     let mut command = Command::new(java);
     command.args(["-Xmx384m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-cp"]).arg(jars.join("*"));
@@ -192,7 +192,9 @@ fn kafka_settings(directory: &Path, port: u16, controller: u16) -> String {
          listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}\n\
          advertised.listeners=PLAINTEXT://127.0.0.1:{port}\ncontroller.listener.names=CONTROLLER\n\
          listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT\nlog.dirs={}\n\
-         offsets.topic.replication.factor=1\noffsets.topic.num.partitions=1\ngroup.initial.rebalance.delay.ms=0\n\
+         offsets.topic.replication.factor=1\noffsets.topic.num.partitions=1\n\
+         transaction.state.log.replication.factor=1\ntransaction.state.log.min.isr=1\ntransaction.state.log.num.partitions=1\n\
+         group.initial.rebalance.delay.ms=0\n\
          num.network.threads=1\nnum.io.threads=2\nbackground.threads=1\nlog.cleaner.enable=false\n",
         directory.join("logs").display()
     )

@@ -44,13 +44,17 @@ mod root {
         python.talk();
         let Some(node) = Client::start("kafkajs_client.js", &[port]) else { return };
         node.finish();
+        let Some(go) = Client::start("gokafka_client.go", &[port]) else { return };
+        go.finish();
+        let Some(java) = Client::start("KafkaJava.java", &[port]) else { return };
+        java.finish();
 
         let telemetry = scene.end();
         let shown = format!("{:?} {:?}", telemetry.spans, telemetry.metrics);
         assert!(!shown.contains("hush"));
         let (calls, alone) = calls(telemetry.spans_of_port(port));
         assert!(alone.is_empty(), "lost: {}\n{alone:#?}", telemetry.losses);
-        for service in ["kafka_python_client", "kafkajs_client"] {
+        for service in ["kafka_python_client", "kafkajs_client", "gokafka_client", "KafkaJava"] {
             let spans: Vec<Item> = calls.iter().filter(|call| call.client.service() == service).map(|call| call.client.clone()).collect();
             assert_eq!(telemetry.counted("messaging.client.operation.duration", service, port, &SERIES), by_attributes(&spans, &SERIES));
         }
@@ -78,5 +82,21 @@ mod root {
         assert_eq!(messages(&taken), 13);
         assert!(lines(&taken, &["messaging.consumer.group.name"]).iter().all(|line| line == "poll orders | js-readers"), "{taken:#?}");
         assert_eq!(counted(&telemetry, "messaging.client.consumed.messages", "kafkajs_client", port), by_topic(&[("orders", 13)]));
+
+        // The second half in a transaction.
+        let sent = of(&calls, "KafkaJava", "send");
+        assert_eq!(lines(&sent, &PLACE), ["send orders | 0 | 1 | java"; 8]);
+        let taken = of(&calls, "KafkaJava", "poll");
+        assert!(lines(&taken, &["messaging.consumer.group.name"]).iter().all(|line| line == "poll orders | java-readers"), "{taken:#?}");
+        assert_eq!(messages(&taken), 39);
+        assert_eq!(counted(&telemetry, "messaging.client.consumed.messages", "KafkaJava", port), by_topic(&[("orders", 39)]));
+        // Plain, by snappy and by zstd.
+        let sent = of(&calls, "gokafka_client", "send");
+        assert_eq!(lines(&sent, &PLACE), ["send orders | 0 | 3 | go"; 6]);
+        assert_eq!(counted(&telemetry, "messaging.client.sent.messages", "gokafka_client", port), by_topic(&[("orders", 18)]));
+        let taken = of(&calls, "gokafka_client", "poll");
+        assert_eq!(messages(&taken), 31);
+        assert!(lines(&taken, &["messaging.consumer.group.name"]).iter().all(|line| line == "poll orders | go-readers"), "{taken:#?}");
+        assert_eq!(counted(&telemetry, "messaging.client.consumed.messages", "gokafka_client", port), by_topic(&[("orders", 31)]));
     }
 }

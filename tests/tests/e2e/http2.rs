@@ -57,8 +57,10 @@ mod root {
         let Some(server) = Server::script("grpc_server.py", &[]) else { return };
         let port = server.port();
         let Some(python) = Client::connected("grpc_client.py", &[port]) else { return };
+        let Some(go) = Client::connected("gogrpc_client.go", &[port]) else { return };
         let Some(scene) = Scene::start() else { return };
         python.talk();
+        go.talk();
         let Some(node) = Client::start("grpcjs_client.js", &[port]) else { return };
         node.finish();
 
@@ -103,10 +105,24 @@ mod root {
                 "shop.Cart/Get | OK",
             ]
         );
+        let go = lines("gogrpc_client");
+        let (one, many) = go.split_at(6.min(go.len()));
+        assert_eq!(
+            one,
+            [
+                "grpc | -",
+                "shop.Cart/Get | OK",
+                "shop.Cart/Missing | NOT_FOUND | NOT_FOUND -",
+                "shop.Cart/Broken | UNKNOWN | UNKNOWN UNKNOWN",
+                "shop.Cart/Slow | DEADLINE_EXCEEDED | DEADLINE_EXCEEDED DEADLINE_EXCEEDED",
+                "shop.Cart/List | OK",
+            ]
+        );
+        assert_eq!(many, ["shop.Cart/Get | OK"; 20], "calls at once");
         let known = calls.iter().filter(|call| call.client.text("name") == "shop.Cart/Get");
         let torn = known.flat_map(|call| [&call.client, &call.server]).filter(|span| !span.attribute("remora.incomplete").is_null());
         assert_eq!(torn.collect::<Vec<_>>(), Vec::<&Item>::new(), "lost: {}", telemetry.losses);
-        for service in ["grpc_client", "grpcjs_client"] {
+        for service in ["grpc_client", "grpcjs_client", "gogrpc_client"] {
             let spans: Vec<Item> = of(&calls, service).into_iter().map(|call| call.client).collect();
             assert_eq!(telemetry.counted("rpc.client.call.duration", service, port, &RPC), by_attributes(&spans, &RPC));
         }

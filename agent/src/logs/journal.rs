@@ -5,6 +5,7 @@
 
 use super::intake::{Intake, Origin};
 use super::journal_export::{self, Entry};
+use super::journalctl;
 use super::lane::{Lane, Target};
 use super::owner::Owners;
 use super::{TableId, discover};
@@ -21,7 +22,7 @@ use std::collections::hash_map::Entry as MapEntry;
 use std::collections::{HashMap, VecDeque};
 use std::io::BufReader;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel};
 use std::time::{Duration, Instant};
@@ -299,14 +300,8 @@ fn time(entry: &Entry) -> Option<UnixNanos> {
 }
 
 fn spawn(root: &Path, cursor: Option<&str>) -> std::io::Result<Running> {
-    let mut command = Command::new("journalctl");
+    let mut command = journalctl::command(root);
     command.args(["--output=export", "--follow", "--quiet", "--no-pager"]);
-    if root != Path::new("/") {
-        // Both stores, as the machine's own journalctl would read them.
-        let stores = ["var/log/journal", "run/log/journal"].map(|store| root.join(store));
-        let store = stores.iter().find(|store| store.is_dir()).unwrap_or(&stores[0]);
-        command.arg("--directory").arg(store);
-    }
     match cursor {
         Some(cursor) => command.arg("--no-tail").arg(format!("--after-cursor={cursor}")),
         None => command.args(["-n", HISTORY]),

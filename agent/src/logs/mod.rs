@@ -11,6 +11,7 @@ mod frames;
 mod intake;
 mod journal;
 mod journal_export;
+mod journalctl;
 mod kmsg;
 mod lane;
 mod owner;

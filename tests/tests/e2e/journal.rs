@@ -73,6 +73,24 @@ time.sleep(86400)
 ";
 
     #[test]
+    fn where_the_image_has_no_journalctl_the_machines_own_is_used() {
+        let (Some(journald), Some(collector)) = (Journald::start(), Collector::start()) else { return };
+        for directory in ["usr", "lib", "lib64"] {
+            symlink(Path::new("/").join(directory), journald.root().join(directory)).expect("a link");
+        }
+        let state = TempDir::new().expect("a scratch directory");
+        let root = journald.root().display().to_string();
+        let _agent = Agent::start([
+            ("OTEL_EXPORTER_OTLP_ENDPOINT", collector.grpc_endpoint()),
+            ("REMORA_STATE_DIR", state.path().display().to_string()),
+            ("REMORA_HOST_ROOT", root),
+            ("PATH", state.path().display().to_string()),
+        ]);
+        journald.connect().send(b"MESSAGE=from the machine\nPRIORITY=4\n").expect("a journal that reads");
+        assert_eq!(wait_for(&collector, "from the machine").value["severityNumber"], 13);
+    }
+
+    #[test]
     fn entries_have_the_priority_the_time_and_the_unit_that_journald_recorded() {
         let (Some(journald), Some(collector), Some(python)) = (Journald::start(), Collector::start(), part("python3")) else { return };
         let state = TempDir::new().expect("a scratch directory");

@@ -5,10 +5,10 @@ ARG BUILDER=debian:12-slim
 ARG RUNTIME=gcr.io/distroless/cc-debian12
 
 FROM ${BUILDER} AS build
-RUN apt-get update -qq && apt-get install -qq -y --no-install-recommends ca-certificates curl gcc libc6-dev make
+RUN apt-get update -qq && apt-get install -qq -y --no-install-recommends binutils ca-certificates curl gcc libc6-dev make
 WORKDIR /src
 COPY . .
-RUN make build
+RUN make build && strip target/release/remora
 
 FROM ${RUNTIME}
 COPY --from=build /src/target/release/remora /usr/local/bin/remora

@@ -17,6 +17,9 @@ const MAX_RUN: usize = 2;
 /// Most words of what one value stands for.
 const MAX_WORDS: usize = 2;
 
+/// Places looked at to find how two templates agree; two that take more are too much alike in too many ways to tell values.
+const MAX_STEPS: u32 = 256;
+
 /// Messages that make a word at a place of values a value, that with the value included; one less if so many words agree.
 const ENOUGH: usize = 3;
 const MANY_WORDS: usize = 5;
@@ -40,10 +43,10 @@ impl Union {
 /// What two templates are together, if they agree but for values.
 pub(crate) fn unite(left: &Template, right: &Template) -> Option<Union> {
     let far = left.fields().abs_diff(right.fields()) > MAX_VALUES * (MAX_RUN - 1) || !left.may_agree(right);
-    if far || left.is_open() || right.is_open() {
+    if far || left.is_open() || right.is_open() || !ends_may_agree(left, right) {
         return None;
     }
-    let mut walk = Walk { left, right, steps: Vec::new(), end: Place::default() };
+    let mut walk = Walk { left, right, steps: Vec::new(), end: Place::default(), left_steps: MAX_STEPS };
     walk.agrees_from(Place::default()).then(|| Union {
         template: walk.union(),
         needed: match walk.end {
@@ -52,6 +55,13 @@ pub(crate) fn unite(left: &Template, right: &Template) -> Option<Union> {
             _ => ENOUGH,
         },
     })
+}
+
+/// Whether the last fields that differ may be a value of one template and what the other has there.
+fn ends_may_agree(left: &Template, right: &Template) -> bool {
+    let mut ends = (0..left.fields()).rev().zip((0..right.fields()).rev());
+    let differ = ends.find(|(mine, theirs)| !left.field_equals(*mine, right, *theirs));
+    differ.is_none_or(|(mine, theirs)| value(left, mine).is_some() || value(right, theirs).is_some())
 }
 
 /// Where two templates were followed to.
@@ -81,11 +91,15 @@ struct Walk<'a> {
     right: &'a Template,
     steps: Vec<(Place, Step)>,
     end: Place,
+    /// Of [`MAX_STEPS`].
+    left_steps: u32,
 }
 
 impl Walk<'_> {
     /// Whether the rest of both templates agrees; leaves its steps behind if so.
     fn agrees_from(&mut self, at: Place) -> bool {
+        let Some(left_steps) = self.left_steps.checked_sub(1) else { return false };
+        self.left_steps = left_steps;
         if self.glue(self.left, at.left, at) != self.glue(self.right, at.right, at) {
             return false;
         }
@@ -94,7 +108,12 @@ impl Walk<'_> {
                 self.end = at;
                 at.words >= MIN_WORDS && at.words > at.values
             }
-            (true, true) => self.same(at) || at.values < MAX_VALUES && (self.value_left(at) || self.value_right(at)),
+            (true, true) => {
+                let equal = self.left.field_equals(at.left, self.right, at.right);
+                // A value of both may be a longer one in one of them; an equal word is nothing else.
+                let may_vary = at.values < MAX_VALUES && (!equal || value(self.left, at.left).is_some());
+                equal && self.same(at) || may_vary && (self.value_left(at) || self.value_right(at))
+            }
             _ => false,
         }
     }
@@ -120,9 +139,6 @@ impl Walk<'_> {
     }
 
     fn same(&mut self, at: Place) -> bool {
-        if !self.left.field_equals(at.left, self.right, at.right) {
-            return false;
-        }
         let words = at.words + self.left.field(at.left).filter(|slot| self.left.slots()[*slot].is_word()).count();
         self.step(at, Step::Same, Place { left: at.left + 1, right: at.right + 1, behind_value: false, words, ..at })
     }
@@ -221,6 +237,21 @@ mod tests {
         let forward = unite(&of(left), &of(right)).map(|union| union.template.text());
         assert_eq!(forward, unite(&of(right), &of(left)).map(|union| union.template.text()), "{left} / {right}");
         forward
+    }
+
+    /// Without a bound the first of these would take longer than anybody waits.
+    #[test]
+    fn templates_that_may_agree_in_very_many_ways_are_given_up() {
+        let alphabet = ('a'..='z').chain('A'..='N');
+        let base: String = alphabet.clone().map(|letter| format!("word{letter} 1 ")).collect();
+        let shifted: String = alphabet.map(|letter| format!("2 word{letter} ")).collect();
+        for (left, right) in [
+            (format!("{base}one two three four 1 end"), format!("{base}five six seven eight 1 end")),
+            (format!("{base}one two three 1"), format!("{shifted}four five six 1")),
+            (format!("1 {base} a 1 b 1 c 1"), format!("{base}d 1 e 1 f 1")),
+        ] {
+            assert_eq!(united(&left, &right), None);
+        }
     }
 
     #[test]

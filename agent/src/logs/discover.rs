@@ -106,12 +106,14 @@ impl Globs<'_> {
         if self.include.is_empty() {
             return Vec::new();
         }
+        // Processes after files: whoever has made a file has it open by then.
+        let walked = self.walk(root);
         let written = proc_files::written(proc_root, |path| self.wants(path));
         let writers: HashMap<FileKey, Pid> = written.iter().map(|file| (file.key, file.pid)).collect();
         let mut seen = std::collections::HashSet::new();
         let mut found = Vec::new();
-        let walked = self.walk(root).into_iter();
-        let walked = walked.map(|(path, shown)| (std::fs::metadata(&path).ok().map(|metadata| FileKey::of(&metadata)), path, shown));
+        let walked =
+            walked.into_iter().map(|(path, shown)| (std::fs::metadata(&path).ok().map(|metadata| FileKey::of(&metadata)), path, shown));
         let elsewhere = written.into_iter().filter(|file| file.is_elsewhere(root));
         let elsewhere = elsewhere.map(|file| (Some(file.key), file.reached, file.path));
         for (key, path, shown) in walked.chain(elsewhere) {

@@ -16,7 +16,7 @@ use crate::entity::engine::EngineSocket;
 use crate::entity::host::{Host, Uname};
 use crate::entity::resolver;
 use crate::entity::sockets::{self, SocketTable};
-use crate::entity::table::Entities;
+use crate::entity::table::{Entities, Lookup, Who};
 use crate::kernel::{self, Capability, CgroupLayout, ProcessIds, Roots};
 use crate::pipeline::capture::{self, Closes, Parts};
 use crate::pipeline::export::Export;
@@ -27,17 +27,21 @@ use crate::trace::sampling::{Errors, ParentRule, Sampler};
 use crate::trace::{Limits as TraceLimits, Settings as TraceSettings, Tracer};
 use crate::view::{self, AgentFacts, CapabilityRow, Capture, Limits as ViewLimits, Listen, Token, UnixNanos, View};
 use remora_core::flow::{Flow, Limits as FlowLimits};
+use remora_core::model::Pid;
 use remora_core::proto;
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// Time for sending what is left at the end.
 pub(super) const FLUSH: Duration = Duration::from_secs(10);
+/// Longest wait for the names of processes that hold sockets.
+const NAMING: Duration = Duration::from_millis(500);
 /// Threads of the asynchronous runtime: exporter, view and container engines need few.
 const WORKERS: usize = 2;
 
@@ -62,6 +66,8 @@ pub fn run(config: Config) -> Result<(), CommandError> {
     let host = Host::read(&config.host.root, &Uname::of_this_machine());
     let entities = resolver::start(entity_settings(&config), host.clone());
     let counters = Arc::new(Counters::new(proto::TABLE.iter().map(|protocol| protocol.name)));
+    let existing = SocketTable::scan(&config.host.proc, &sockets::Limits::default());
+    name_holders(&existing, &entities);
     let view = View::new(ViewLimits::default());
     describe(&view, &host, &hooks);
     let listener = serve(&config, &view, &runtime);
@@ -86,7 +92,7 @@ pub fn run(config: Config) -> Result<(), CommandError> {
         counters,
         view,
         own_listener: listener,
-        existing: SocketTable::scan(&config.host.proc, &sockets::Limits::default()),
+        existing,
         closes: closes(&hooks),
         process_ids: process_ids(&config),
         metrics_interval: config.metrics.interval,
@@ -106,6 +112,17 @@ pub fn run(config: Config) -> Result<(), CommandError> {
         logs.settle(&export);
     }
     Ok(())
+}
+
+/// Has the processes that hold sockets named before the agent is ready: one may end with the first call that is seen of it.
+fn name_holders(sockets: &SocketTable, entities: &Entities) {
+    let holders: BTreeSet<Pid> = sockets.iter().filter_map(|(_, holder)| holder).collect();
+    let until = Instant::now() + NAMING;
+    let is_pending = |pid: &Pid| matches!(entities.lookup(&Who::pid(*pid)), Lookup::Pending);
+    // All are asked for in the first round.
+    while holders.iter().filter(|pid| is_pending(pid)).count() > 0 && Instant::now() < until {
+        std::thread::sleep(Duration::from_millis(5));
+    }
 }
 
 /// What keeps capture from working at all, before the kernel is asked for anything.

@@ -17,7 +17,7 @@ use remora_core::flow::{Direction, Flow};
 use remora_core::model::{Close, ConnId, ConnInfo, Mono, Owner, Pid, Role, Task, Transport};
 use remora_ebpf::wire::{self, Counter, Malformed, Policy, Record};
 use rustc_hash::FxHashMap;
-use std::collections::{BTreeSet, HashSet};
+use std::collections::HashSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -79,7 +79,6 @@ pub fn run(parts: Parts, stop: &AtomicBool) {
     let Parts { mut captured, flow, desk, outlet, counters, view, own_listener, existing, closes, process_ids, metrics_interval } = parts;
     let listening = listeners(&existing).map(|(address, _)| address.port()).collect();
     let found: Vec<(SocketAddr, Option<Pid>)> = listeners(&existing).collect();
-    let holders: BTreeSet<Pid> = existing.iter().filter_map(|(_, holder)| holder).collect();
     let clock = Reading::now();
     let mut state = State {
         flow,
@@ -99,7 +98,6 @@ pub fn run(parts: Parts, stop: &AtomicBool) {
         now: clock.mono,
     };
     found.into_iter().for_each(|(address, pid)| state.desk.listens(address, pid));
-    holders.into_iter().for_each(|pid| state.desk.meets(pid));
     let (mut clock, mut ticked, mut exported) = (clock, clock.mono, clock.mono);
     loop {
         let stopping = stop.load(Ordering::Relaxed);

@@ -16,7 +16,7 @@ use super::{shown, translate};
 use crate::aggregate::tcp::Listening;
 use crate::aggregate::{Aggregate, Temporality};
 use crate::entity::host::Host;
-use crate::entity::table::{Entities, Entity, EntityId, Who};
+use crate::entity::table::{Entities, Entity, EntityId};
 use crate::selection::Selection;
 use crate::selfobs::{Counters, Event, Loss as Lost};
 use crate::trace::span::{self, Peer, SpanData, UnixOffset};
@@ -273,11 +273,6 @@ impl Desk {
     pub fn listens(&mut self, address: SocketAddr, pid: Option<Pid>) {
         let Parties { entities, listeners, .. } = &mut self.parties;
         listeners.begins(address, pid, entities);
-    }
-
-    /// A process holds sockets: who it is gets looked up now, as it may end with the next call that is seen of it.
-    pub fn meets(&mut self, pid: Pid) {
-        let _ = self.parties.entities.lookup(&Who::pid(pid));
     }
 
     /// Nobody listens on `address` any more.

@@ -10,8 +10,9 @@ use crate::proto::End;
 pub(super) const USUAL: Capture = capture(16 * 1024, 2 * 1024);
 /// What is asked once a head was cut.
 const LARGE: Capture = capture(68 * 1024, 68 * 1024);
-/// The least of a request burst: its head may grow by a cookie or a token.
-const LEAST_REQUEST: usize = 1024;
+/// The least of a request burst: its head may grow by a cookie or a token, and a client may begin to send several at once,
+/// which cannot be paired any more once one of them is lost.
+const LEAST_REQUEST: usize = 4096;
 /// The least of a response burst.
 const LEAST_RESPONSE: usize = 256;
 /// Exchanges in a row that show what suffices.
@@ -106,8 +107,8 @@ mod tests {
     #[test]
     fn after_some_exchanges_only_what_their_heads_need_is_asked() {
         assert_eq!(asked(&mut Room::new(), 7, 200, 100), []);
-        assert_eq!(asked(&mut Room::new(), 100, 200, 100), [capture(1024, 256)]);
-        assert_eq!(asked(&mut Room::new(), 100, 1500, 210), [capture(2048, 512)]);
+        assert_eq!(asked(&mut Room::new(), 100, 200, 100), [capture(4096, 256)]);
+        assert_eq!(asked(&mut Room::new(), 100, 4000, 210), [capture(8192, 512)]);
         assert_eq!(asked(&mut Room::new(), 100, 60_000, 1700), []);
     }
 
@@ -127,7 +128,7 @@ mod tests {
         asked(&mut room, 7, 200, 100);
         assert_eq!(room.head(End::Server, 100, Framing::Chunked), None);
         assert_eq!(asked(&mut room, 7, 200, 100), []);
-        assert_eq!(asked(&mut room, 1, 200, 100), [capture(1024, 256)]);
+        assert_eq!(asked(&mut room, 1, 200, 100), [capture(4096, 256)]);
         assert_eq!(room.head(End::Client, 100, Framing::Chunked), Some(USUAL));
         assert_eq!(asked(&mut room, 100, 200, 100), []);
     }

@@ -46,7 +46,7 @@ pub(crate) fn unite(left: &Template, right: &Template) -> Option<Union> {
     if far || left.is_open() || right.is_open() || !ends_may_agree(left, right) {
         return None;
     }
-    let mut walk = Walk { left, right, steps: Vec::new(), end: Place::default(), left_steps: MAX_STEPS };
+    let mut walk = Walk { left, right, steps: Vec::new(), end: Place::default(), steps_left: MAX_STEPS };
     walk.agrees_from(Place::default()).then(|| Union {
         template: walk.union(),
         needed: match walk.end {
@@ -92,14 +92,14 @@ struct Walk<'a> {
     steps: Vec<(Place, Step)>,
     end: Place,
     /// Of [`MAX_STEPS`].
-    left_steps: u32,
+    steps_left: u32,
 }
 
 impl Walk<'_> {
     /// Whether the rest of both templates agrees; leaves its steps behind if so.
     fn agrees_from(&mut self, at: Place) -> bool {
-        let Some(left_steps) = self.left_steps.checked_sub(1) else { return false };
-        self.left_steps = left_steps;
+        let Some(steps_left) = self.steps_left.checked_sub(1) else { return false };
+        self.steps_left = steps_left;
         if self.glue(self.left, at.left, at) != self.glue(self.right, at.right, at) {
             return false;
         }

@@ -313,7 +313,12 @@ fn copy(ctx: &SkBuffContext, state: &mut State, sk: *mut bpf_sock, headers: &Hea
             opening(ctx, state, headers, direction);
         }
     }
-    let amount = amount(state, direction);
+    let mut amount = amount(state, direction);
+    if amount.take(state.burst_taken, headers.payload) < headers.payload && state.mode == DECIDED {
+        // More may be wanted by now. An end that speaks on and on, as a stream of events, begins no burst at which to look.
+        take_policy(state);
+        amount = self::amount(state, direction);
+    }
     let task = if burst && direction == EGRESS && order == ORDER_NEXT { sender(state, sk, headers.seq) } else { Task::UNKNOWN };
     if state.tgid == 0 {
         state.tgid = task.tgid;

@@ -3,7 +3,7 @@
 //! A [`Talk`] is written as the ends speak, is run through the real [`Flow`], and gives an [`Outcome`]. Every piece
 //! passes one millisecond after the one before it, so times in an outcome are numbers a test can state.
 
-use crate::flow::{Amount, Direction, Flow, Limits, Loss, Order, Segment, Sink};
+use crate::flow::{Amount, Carrier, Direction, Flow, Limits, Loss, Order, Segment, Sink};
 use crate::model::naming::span_name;
 use crate::model::{Close, ConnId, ConnInfo, Exchange, Key, Mono, Role, Transport, Value};
 use crate::proto::{Descriptor, End, Options, TABLE};
@@ -357,7 +357,7 @@ pub struct Outcome {
     pub held: usize,
     /// Responses that turned out to be streams of events.
     pub streams: u64,
-    /// Messages that are no requests: how many, and bytes of payload, as (egress, ingress).
+    /// Messages that are no requests and no answers: how many, and bytes of payload, as (egress, ingress).
     pub messages: [(u64, u64); 2],
     announced: BTreeSet<u64>,
 }
@@ -408,7 +408,7 @@ impl Sink for Outcome {
         self.streams += 1;
     }
 
-    fn message(&mut self, _: &ConnInfo, _: &'static str, direction: Direction, bytes: u64) {
+    fn message(&mut self, _: &ConnInfo, _: Carrier, direction: Direction, bytes: u64) {
         let (count, sum) = &mut self.messages[usize::from(direction == Direction::Ingress)];
         *count += 1;
         *sum += bytes;

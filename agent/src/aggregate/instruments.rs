@@ -182,6 +182,13 @@ groups! {
         s::REMORA_CONNECTION_ROLE, s::SERVER_ADDRESS, s::SERVER_PORT, s::NETWORK_PEER_ADDRESS, s::SERVICE_PEER_NAME,
         s::SERVICE_PEER_NAMESPACE,
     ] => [other("remora.sse.streams", "Open streams of server-sent events.", "{stream}", Shape::UpDownCounter)];
+    EventStreamIo: &[
+        s::REMORA_CONNECTION_ROLE, s::SERVER_ADDRESS, s::SERVER_PORT, s::NETWORK_PEER_ADDRESS, s::SERVICE_PEER_NAME,
+        s::SERVICE_PEER_NAMESPACE, s::NETWORK_IO_DIRECTION,
+    ] => [
+        other("remora.sse.messages", "Server-sent events, each counted when it is whole.", "{message}", Shape::Counter),
+        other("remora.sse.io", "Bytes of data of server-sent events.", "By", Shape::Counter),
+    ];
     Listen: &[s::NETWORK_LOCAL_ADDRESS, s::NETWORK_LOCAL_PORT] => [
         other("remora.net.listen", "1 for each address that is listened on.", "1", Shape::Gauge),
     ];
@@ -232,7 +239,7 @@ mod tests {
             let (unit, shape) = *seen.entry(instrument.name).or_insert((instrument.unit, instrument.shape));
             assert_eq!((unit, shape), (instrument.unit, instrument.shape), "{}", instrument.name);
         }
-        assert_eq!(seen.len(), 27);
+        assert_eq!(seen.len(), 29);
     }
 
     #[test]

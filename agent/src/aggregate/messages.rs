@@ -1,12 +1,12 @@
-//! Metrics of what stays open: connections that carry messages instead of requests (WebSocket) with what passes, and
-//! responses that are streams of events.
+//! Metrics of what stays open: connections that carry messages instead of requests (WebSocket) and responses that are
+//! streams of events, with what passes.
 //!
 //! They are counted with the peer of their connection, and only while that is counted itself ([`Aggregate::opened`]).
 
 use super::instruments::GroupId;
 use super::tcp::{PeerKey, Tracked};
 use super::{Aggregate, Entities};
-use remora_core::flow::Direction;
+use remora_core::flow::{Carrier, Direction};
 use remora_core::model::{ConnId, Mono};
 use std::hash::Hash;
 
@@ -37,7 +37,7 @@ impl Passed {
     }
 }
 
-/// Places in [`GroupId::WebSocketIo`].
+/// Places in [`GroupId::WebSocketIo`] and [`GroupId::EventStreamIo`].
 const MESSAGES: usize = 0;
 const IO: usize = 1;
 
@@ -52,7 +52,7 @@ impl<E: Copy + Eq + Hash, C: Default> Aggregate<E, C> {
     }
 
     /// Messages have passed an open connection; unknown connections are ignored.
-    pub fn messages(&mut self, conn: ConnId, direction: Direction, passed: Passed, at: Mono) {
+    pub fn messages(&mut self, conn: ConnId, carrier: Carrier, direction: Direction, passed: Passed, at: Mono) {
         let Self { connections, entities, .. } = self;
         let Some(Tracked { entity, peer, .. }) = connections.get(&conn) else { return };
         if passed == Passed::default() {
@@ -62,7 +62,11 @@ impl<E: Copy + Eq + Hash, C: Default> Aggregate<E, C> {
             Direction::Egress => "transmit",
             Direction::Ingress => "receive",
         };
-        let row = entities.row(*entity, GroupId::WebSocketIo, &peer.with(way), at);
+        let group = match carrier {
+            Carrier::WebSocket => GroupId::WebSocketIo,
+            Carrier::EventStream => GroupId::EventStreamIo,
+        };
+        let row = entities.row(*entity, group, &peer.with(way), at);
         row[MESSAGES].add(passed.messages);
         row[IO].add(passed.bytes);
     }

@@ -6,7 +6,7 @@ use super::*;
 use crate::trace::ids;
 use crate::trace::span::Peer;
 use proptest::prelude::*;
-use remora_core::flow::Direction;
+use remora_core::flow::{Carrier, Direction};
 use remora_core::model::{CallKey, ConnInfo, Family, Kind, Message, Role, Transport};
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -318,13 +318,13 @@ fn messages_and_open_connections_of_websockets_follow_their_connection() {
     let mut registry = Registry::new(Settings::default());
     let conn = conn(1, Role::Server, "10.0.0.1:80", "10.0.0.2:40000");
     registry.0.carries_messages(ConnId(1), Mono(1));
-    registry.0.messages(ConnId(1), Direction::Egress, Passed { messages: 1, bytes: 5 }, Mono(1));
+    registry.0.messages(ConnId(1), Carrier::WebSocket, Direction::Egress, Passed { messages: 1, bytes: 5 }, Mono(1));
     assert_eq!(registry.values(2), [], "nothing is counted of a connection whose owner is unknown");
     registry.0.opened(SHOP, &conn, &Peer::default(), None, Mono(1));
     registry.0.carries_messages(ConnId(1), Mono(1));
     registry.0.carries_messages(ConnId(1), Mono(1));
-    registry.0.messages(ConnId(1), Direction::Egress, Passed { messages: 2, bytes: 30 }, Mono(1));
-    registry.0.messages(ConnId(1), Direction::Ingress, Passed::default(), Mono(1));
+    registry.0.messages(ConnId(1), Carrier::WebSocket, Direction::Egress, Passed { messages: 2, bytes: 30 }, Mono(1));
+    registry.0.messages(ConnId(1), Carrier::WebSocket, Direction::Ingress, Passed::default(), Mono(1));
     let tail = "remora.connection.role=server server.address=10.0.0.1 server.port=80";
     let of = |entity: u32, connections: f64| {
         vec![
@@ -356,6 +356,10 @@ fn open_streams_of_events_follow_their_connection_and_end_with_it() {
         values.filter_map(|(_, value)| value).collect()
     };
     assert_eq!(open(&mut registry, 2), [1.0]);
+    registry.0.messages(ConnId(1), Carrier::EventStream, Direction::Ingress, Passed { messages: 3, bytes: 70 }, Mono(2));
+    let passed = registry.values(3).into_iter().filter(|(series, _)| series.contains("network.io.direction=receive"));
+    let passed: Vec<_> = passed.map(|(series, value)| (series.split(' ').nth(1).unwrap_or_default().to_owned(), value)).collect();
+    assert_eq!(passed, [("remora.sse.io".to_owned(), Some(70.0)), ("remora.sse.messages".to_owned(), Some(3.0))]);
     registry.0.opened(CART, &conn, &Peer::default(), None, Mono(3));
     assert_eq!(open(&mut registry, 4), [0.0, 1.0]);
     registry.0.closed(ConnId(1), Mono(5));

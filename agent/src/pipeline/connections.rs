@@ -7,7 +7,7 @@ use crate::aggregate::Aggregate;
 use crate::aggregate::messages::Passed;
 use crate::aggregate::tcp;
 use crate::entity::table::EntityId;
-use remora_core::flow::Direction;
+use remora_core::flow::{Carrier, Direction};
 use remora_core::model::{ConnId, ConnInfo, ExchangeId, Mono};
 use remora_ebpf::wire;
 use rustc_hash::{FxHashMap, FxHashSet};
@@ -33,6 +33,8 @@ struct Uncounted {
     messages: Option<Box<Messages>>,
     /// Streams of events that are open.
     streams: i64,
+    /// Events that have passed on them.
+    events: Option<Box<Messages>>,
 }
 
 /// Messages that wait for their connection to be counted.
@@ -113,10 +115,13 @@ impl Connections {
         let other = with.parties.other(conn);
         with.aggregate.opened(entity, conn, &peer_of(other.as_deref()), open.took, with.now);
         with.aggregate.streams(conn.id, uncounted.streams, with.now);
-        if let Some(messages) = uncounted.messages.take() {
+        if uncounted.messages.is_some() {
             with.aggregate.carries_messages(conn.id, with.now);
-            with.aggregate.messages(conn.id, Direction::Egress, messages.egress, with.now);
-            with.aggregate.messages(conn.id, Direction::Ingress, messages.ingress, with.now);
+        }
+        for (carrier, messages) in [(Carrier::WebSocket, uncounted.messages.take()), (Carrier::EventStream, uncounted.events.take())] {
+            let Some(messages) = messages else { continue };
+            with.aggregate.messages(conn.id, carrier, Direction::Egress, messages.egress, with.now);
+            with.aggregate.messages(conn.id, carrier, Direction::Ingress, messages.ingress, with.now);
         }
         open.state = State::Counted;
         true
@@ -132,15 +137,18 @@ impl Connections {
     }
 
     /// One message of `bytes` has passed.
-    pub(super) fn message(&mut self, conn: &ConnInfo, direction: Direction, bytes: u64, with: &mut Count<'_>) {
+    pub(super) fn message(&mut self, conn: &ConnInfo, carrier: Carrier, direction: Direction, bytes: u64, with: &mut Count<'_>) {
         let waiting = match self.open.get_mut(&conn.id).map(|open| &mut open.state) {
-            Some(State::Uncounted(uncounted)) => uncounted.messages.as_mut(),
+            Some(State::Uncounted(uncounted)) => match carrier {
+                Carrier::WebSocket => uncounted.messages.as_mut(),
+                Carrier::EventStream => Some(uncounted.events.get_or_insert_default()),
+            },
             Some(State::Counted) | None => None,
         };
         match (waiting, direction) {
             (Some(waiting), Direction::Egress) => waiting.egress.add(bytes),
             (Some(waiting), Direction::Ingress) => waiting.ingress.add(bytes),
-            (None, _) => with.aggregate.messages(conn.id, direction, Passed { messages: 1, bytes }, with.now),
+            (None, _) => with.aggregate.messages(conn.id, carrier, direction, Passed { messages: 1, bytes }, with.now),
         }
     }
 

@@ -22,7 +22,7 @@ use crate::selfobs::{Counters, Event, Loss as Lost};
 use crate::trace::span::{self, Peer, SpanData, UnixOffset};
 use crate::trace::{Reported, SpanContext, Tracer};
 use crate::view::{self, Call, Listing, UnixNanos, View};
-use remora_core::flow::{Amount, Direction, Loss, Sink};
+use remora_core::flow::{Amount, Carrier, Direction, Loss, Sink};
 use remora_core::model::{ConnId, ConnInfo, Exchange, ExchangeId, Mono, Pid, Role, Task, semconv};
 use remora_core::proto::{NameCache, WEBSOCKET};
 use remora_ebpf::wire::{self, Policy};
@@ -468,8 +468,8 @@ impl Sink for Desk {
         }
     }
 
-    fn message(&mut self, conn: &ConnInfo, _protocol: &'static str, direction: Direction, bytes: u64) {
-        self.counting(|connections, with| connections.message(conn, direction, bytes, with));
+    fn message(&mut self, conn: &ConnInfo, carrier: Carrier, direction: Direction, bytes: u64) {
+        self.counting(|connections, with| connections.message(conn, carrier, direction, bytes, with));
     }
 
     fn loss(&mut self, protocol: Option<&'static str>, loss: Loss, n: u64) {

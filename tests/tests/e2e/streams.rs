@@ -3,8 +3,11 @@
 
 mod root {
     use remora_tests::{Client, Scene, Server, Telemetry, calls, run, wait_until};
-    use std::io::Write;
+    use std::io::{BufRead, BufReader, Write};
     use std::net::TcpStream;
+
+    /// Events in a row that are more than is copied of other responses.
+    const EVENTS: u64 = 500;
 
     /// The value of a metric by direction, as it was counted last.
     fn value(telemetry: &Telemetry, metric: &str, service: &str, port: u16, direction: &str) -> u64 {
@@ -59,17 +62,27 @@ mod root {
         let port = server.port();
         let Some(scene) = Scene::start_with([("OTEL_METRIC_EXPORT_INTERVAL", "200".to_owned())]) else { return };
         let url = |path: &str| format!("http://127.0.0.1:{port}/{path}");
-        assert_eq!(run("curl", &["-s", "-N", "-o", "/dev/null", &url("events/100"), "-o", "/dev/null", &url("events/3")]), Some(true));
-        // One that its reader gives up.
-        let mut reader = TcpStream::connect(("127.0.0.1", port)).expect("a server");
-        write!(reader, "GET /forever HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n\r\n").expect("a server that reads");
+        assert_eq!(run("curl", &["-s", "-N", "-o", "/dev/null", &url("events/20"), "-o", "/dev/null", &url("events/3")]), Some(true));
         let open = |now: u64| {
             let telemetry = Telemetry { metrics: scene.collector.metrics(), ..Telemetry::default() };
             let counted = telemetry.counted("remora.sse.streams", "event_stream", port, &["remora.connection.role"]);
             (counted.get("server") == Some(&now)).then_some(())
         };
-        wait_until("an open stream", || open(1));
+        let ask = |events: u64| {
+            let mut reader = TcpStream::connect(("127.0.0.1", port)).expect("a server");
+            write!(reader, "GET /forever/{events} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n\r\n").expect("a server that reads");
+            wait_until("an open stream", || open(1));
+            reader
+        };
+        let reader = ask(EVENTS);
+        assert_eq!(run("curl", &["-s", &url("go")]), Some(true));
+        let lines = BufReader::new(&reader).lines().map_while(Result::ok);
+        let events = lines.filter(|line| line.starts_with("data: ")).take(EVENTS as usize + 1);
+        assert_eq!(events.count() as u64, EVENTS + 1);
         drop(reader);
+        wait_until("no open stream", || open(0));
+        // One whose reader has not read what has come: its end is a reset.
+        drop(ask(0));
         wait_until("no open stream", || open(0));
 
         let telemetry = scene.end();
@@ -84,9 +97,13 @@ mod root {
                 client
             })
             .collect();
-        assert_eq!(ends, ["200 null", "200 null", "200 \"request_cancelled\""]);
+        assert_eq!(ends, ["200 null", "200 null", "200 null", "204 null", "200 \"request_cancelled\""]);
         let counted =
             telemetry.counted("http.server.request.duration", "event_stream", port, &["http.response.status_code", "remora.http.stream"]);
-        assert_eq!(counted.into_iter().collect::<Vec<_>>(), [("200 | event-stream".to_owned(), 3)]);
+        assert_eq!(counted.into_iter().collect::<Vec<_>>(), [("200 | event-stream".to_owned(), 4), ("204 | -".to_owned(), 1)]);
+        let events = 20 + 3 + EVENTS + 2;
+        assert_eq!(value(&telemetry, "remora.sse.messages", "event_stream", port, "transmit"), events);
+        assert_eq!(value(&telemetry, "remora.sse.io", "event_stream", port, "transmit"), 4 * events);
+        assert_eq!(value(&telemetry, "remora.sse.messages", "curl", port, "receive"), 20 + 3);
     }
 }

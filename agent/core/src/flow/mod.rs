@@ -17,6 +17,6 @@ mod tests;
 pub use pool::Pool;
 pub(crate) use probation::Probation;
 pub use segment::{Amount, Capture, Direction, Order, Segment};
-pub use sink::{Loss, Sink};
+pub use sink::{Carrier, Loss, Sink};
 pub(crate) use table::QUIET;
 pub use table::{Flow, Limits};

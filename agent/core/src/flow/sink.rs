@@ -57,6 +57,15 @@ impl Loss {
     }
 }
 
+/// What carries messages that are no requests and no answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Carrier {
+    /// A connection behind its upgrade (RFC 6455).
+    WebSocket,
+    /// A response of server-sent events (HTML Standard §9.2).
+    EventStream,
+}
+
 /// Receives what the flow finds. Called on the capture thread: must not block.
 pub trait Sink {
     /// A request's head has been read. Called once per exchange, before [`Self::exchange`] or [`Self::void`].
@@ -85,9 +94,9 @@ pub trait Sink {
         let _ = (conn, exchange);
     }
 
-    /// A message that is no request and no answer passed `conn`, with `bytes` bytes of payload (WebSocket).
-    fn message(&mut self, conn: &ConnInfo, protocol: &'static str, direction: Direction, bytes: u64) {
-        let _ = (conn, protocol, direction, bytes);
+    /// A message that is no request and no answer passed `conn`, with `bytes` bytes of payload.
+    fn message(&mut self, conn: &ConnInfo, carrier: Carrier, direction: Direction, bytes: u64) {
+        let _ = (conn, carrier, direction, bytes);
     }
 
     /// `n` things were lost for `loss`, in `protocol` if that was known.

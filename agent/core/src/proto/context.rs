@@ -1,7 +1,7 @@
 //! What a parser may do to the world: begin, announce and finish exchanges, count, and ask for more bytes.
 
 use super::{Descriptor, End, Input, http1, kafka, sql};
-use crate::flow::{Capture, Direction, Loss, Pool, Probation, Sink};
+use crate::flow::{Capture, Carrier, Direction, Loss, Pool, Probation, Sink};
 use crate::model::{ConnInfo, Exchange, Kind, Message, Mono, Role};
 
 /// Limits and choices that parsers obey.
@@ -159,9 +159,9 @@ impl Cx<'_> {
         self.sink.streams(self.conn, exchange);
     }
 
-    /// Counts a message that is no request and no answer (WebSocket): `from` has sent it whole, with `bytes` of payload.
-    pub fn message(&mut self, from: End, bytes: u64) {
+    /// Counts a message that is no request and no answer: `from` has sent it whole, with `bytes` of payload.
+    pub fn message(&mut self, from: End, carrier: Carrier, bytes: u64) {
         let direction = if self.observes(from) { Direction::Egress } else { Direction::Ingress };
-        self.sink.message(self.conn, self.descriptor.name, direction, bytes);
+        self.sink.message(self.conn, carrier, direction, bytes);
     }
 }

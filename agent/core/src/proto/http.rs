@@ -1,6 +1,7 @@
 //! What HTTP of any version says on an exchange: attributes by the semantic conventions 1.44 for each role, status and
 //! error rules. The framing of messages belongs to the parsers of the versions.
 
+use super::event_stream::EventStream;
 use super::text::{write_display, write_ip};
 use super::url::{Url, host_and_port, write_authority, write_query, write_text};
 use super::{Cx, End};
@@ -265,16 +266,18 @@ pub(crate) fn status(exchange: &mut Exchange, code: u16, cx: &Cx<'_>) {
 }
 
 /// Marks a response that is a stream of events (HTML Standard §9.2, "Server-sent events"): it lasts as long as somebody
-/// listens, so its duration says nothing of how fast it was answered.
-pub(crate) fn stream(exchange: &mut Exchange, content_type: Option<&[u8]>, cx: &mut Cx<'_>) {
+/// listens, so its duration says nothing of how fast it was answered. Returns its events' reader.
+pub(crate) fn stream(exchange: &mut Exchange, content_type: Option<&[u8]>, cx: &mut Cx<'_>) -> Option<EventStream> {
     const EVENTS: &[u8] = b"text/event-stream";
     let is_events = content_type.and_then(|value| value.split_at_checked(EVENTS.len())).is_some_and(|(media, parameters)| {
         media.eq_ignore_ascii_case(EVENTS) && parameters.first().is_none_or(|byte| matches!(byte, b';' | b' ' | b'\t'))
     });
-    if is_events {
-        exchange.attrs.set_static(s::REMORA_HTTP_STREAM, "event-stream");
-        cx.streams(exchange);
+    if !is_events {
+        return None;
     }
+    exchange.attrs.set_static(s::REMORA_HTTP_STREAM, "event-stream");
+    cx.streams(exchange);
+    Some(EventStream::default())
 }
 
 /// `error.type` of a call that has no whole answer when its connection ends, if that is an error.

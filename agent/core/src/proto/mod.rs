@@ -28,6 +28,7 @@ mod bytes;
 mod confusion;
 mod context;
 mod dns;
+mod event_stream;
 mod grpc;
 mod http;
 mod http1;

@@ -4,7 +4,7 @@
 //! one or more frames of its sender; what was missed stays missed.
 
 use super::{Cx, Descriptor, End, Evidence, Input, Mark, Pairing, Parser, Sample, Step};
-use crate::flow::{Amount, Capture, Loss};
+use crate::flow::{Amount, Capture, Carrier, Loss};
 use crate::model::{Close, Family, Mono, Transport};
 
 /// [`Descriptor::name`] of what carries messages instead of requests.
@@ -154,7 +154,7 @@ impl Parser for WebSocket {
 
     fn skipped(&mut self, from: End, _: &Mark, cx: &mut Cx<'_>) {
         if let Some(bytes) = self.lane(from).ends.take() {
-            cx.message(from, bytes);
+            cx.message(from, Carrier::WebSocket, bytes);
         }
     }
 

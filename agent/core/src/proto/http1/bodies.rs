@@ -3,6 +3,7 @@
 use super::body::Framing;
 use super::head::Parsed;
 use super::{CRLF, Http1, Reading, body, head, web};
+use crate::flow::Carrier;
 use crate::model::Mono;
 use crate::proto::{Cx, End, Input, Step};
 
@@ -18,6 +19,10 @@ impl Http1 {
             Framing::Length(n) if self.wants_body(from, n) => {
                 let lane = self.lane(from);
                 (lane.body, lane.reading) = (Some(n), Reading::Web(n));
+            }
+            Framing::Length(n) if self.reads_events(from) => {
+                let lane = self.lane(from);
+                (lane.body, lane.reading) = (Some(n), Reading::Events { left: n, behind: 0 });
             }
             Framing::Length(n) => {
                 let lane = self.lane(from);
@@ -44,8 +49,13 @@ impl Http1 {
                 if self.wants_body(from, size) && !self.look(&input.bytes()[len..], size, cx) {
                     return Step::More;
                 }
+                let reads_events = self.reads_events(from);
                 let lane = self.lane(from);
                 lane.body = lane.body.map(|sum| sum.saturating_add(size));
+                if reads_events {
+                    lane.reading = Reading::Events { left: size, behind: CRLF };
+                    return lane.take(input, len);
+                }
                 lane.skip(input, size + len as u64 + CRLF, Reading::ChunkData)
             }
         }
@@ -84,19 +94,60 @@ impl Http1 {
         step
     }
 
-    pub(super) fn until_close(&mut self, input: &Input<'_>) -> Step {
+    fn reads_events(&self, from: End) -> bool {
+        from == End::Server && self.events.is_some()
+    }
+
+    fn read_events(&mut self, bytes: &[u8], cx: &mut Cx<'_>) {
+        if let Some(events) = &mut self.events {
+            events.feed(bytes, &mut |data| cx.message(End::Server, Carrier::EventStream, data));
+        }
+    }
+
+    /// In a body or chunk of events: see [`Reading::Events`].
+    pub(super) fn events(&mut self, left: u64, behind: u64, input: &Input<'_>, cx: &mut Cx<'_>) -> Step {
+        let bytes = input.bytes();
+        let part = usize::try_from(left).map_or(bytes, |left| &bytes[..left.min(bytes.len())]);
+        self.read_events(part, cx);
+        let left = left - part.len() as u64;
+        if left > 0 {
+            self.server.reading = Reading::Events { left, behind };
+            return self.server.take(input, part.len());
+        }
+        let reading = if behind == 0 { Reading::Body } else { Reading::ChunkData };
+        self.server.skip(input, part.len() as u64 + behind, reading)
+    }
+
+    /// So many bytes of a body or chunk of events were lost, of which `left` were to come.
+    pub(super) fn events_lost(&mut self, left: u64, behind: u64, bytes: u64, at: Mono, cx: &mut Cx<'_>) {
+        match left.checked_sub(bytes) {
+            Some(0) if behind == 0 => self.message_done(End::Server, at, cx),
+            Some(left) => self.server.reading = Reading::Events { left, behind },
+            None if behind == 0 => self.lose_framing(End::Server, Reading::Lost, None, cx),
+            None => self.lose_framing(End::Server, Reading::Torn, None, cx),
+        }
+    }
+
+    pub(super) fn until_close(&mut self, input: &Input<'_>, cx: &mut Cx<'_>) -> Step {
+        self.read_events(input.bytes(), cx);
         let len = input.bytes().len();
         self.server.body = self.server.body.map(|sum| sum + len as u64);
         self.server.take(input, len)
     }
 
-    /// Bytes of a chunked body whose chunk lines were lost: capture keeps the end of each pushed segment.
+    /// Bytes of a chunked body whose chunk lines were lost: capture keeps the end of each pushed segment. A stream of events,
+    /// of which capture keeps all, goes on with a segment that is nothing but chunks.
     pub(super) fn torn(&mut self, from: End, input: &Input<'_>, cx: &mut Cx<'_>) -> Step {
         let len = input.bytes().len();
         if from == End::Client && self.may_resume(input) {
             return self.find_request(input, cx);
         }
         let part = input.next_segment(0).unwrap_or(len);
+        let is_segment = input.starts_segment(0) && input.ends_segment(part);
+        if self.reads_events(from) && is_segment && body::are_chunks(&input.bytes()[..part]) {
+            self.server.reading = Reading::Chunk;
+            return self.chunk(from, input, cx);
+        }
         let step = self.lane(from).take(input, part);
         if input.ends_segment(part) && body::ends_with_last_chunk(&input.bytes()[..part], input.starts_segment(0)) {
             self.message_done(from, input.time(part - 1), cx);

@@ -98,6 +98,18 @@ pub(super) fn ends_with_last_chunk(bytes: &[u8], whole: bool) -> bool {
     after_line_end || whole && is_end(0)
 }
 
+/// Whether `bytes` are nothing but whole chunks, the last one not among them.
+pub(super) fn are_chunks(bytes: &[u8]) -> bool {
+    let mut rest = bytes;
+    while !rest.is_empty() {
+        let Parsed::Is((size @ 1.., len)) = chunk_line(rest) else { return false };
+        let data = usize::try_from(size).ok().and_then(|size| rest[len..].get(size..));
+        let Some(behind) = data.and_then(|data| data.strip_prefix(b"\r\n")) else { return false };
+        rest = behind;
+    }
+    !bytes.is_empty()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -112,6 +124,16 @@ mod tests {
         }
         for bad in [&b"g\r\n"[..], b"-1\r\n", b"\r\n", b"0x10\r\n", b"ffffffffffffffff\r\n", b"10000000000000000000\r\n", b"1g"] {
             assert_eq!(chunk_line(bad), Parsed::Bad, "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn whole_chunks_are_known_by_their_sizes() {
+        for chunks in ["3\r\nabc\r\n", "3;x\r\nabc\r\n1\r\n\n\r\n"] {
+            assert!(are_chunks(chunks.as_bytes()), "{chunks:?}");
+        }
+        for other in ["", "3\r\nabc", "3\r\nabc\r\n0\r\n\r\n", "3\r\nabcd\r\n", "abc\r\n", "3\r\nabc\r\n2\r\nab\r"] {
+            assert!(!are_chunks(other.as_bytes()), "{other:?}");
         }
     }
 

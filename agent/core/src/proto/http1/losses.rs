@@ -125,16 +125,21 @@ impl Http1 {
             }
             Reading::Lost => self.client.lost_ack = ack.or(self.client.lost_ack),
             Reading::Chunk | Reading::Trailers | Reading::Torn => self.lose_framing(End::Client, Reading::Torn, ack, cx),
-            Reading::Body | Reading::Web(_) | Reading::ChunkData | Reading::UntilClose => {}
+            Reading::Body | Reading::Web(_) | Reading::ChunkData | Reading::Events { .. } | Reading::UntilClose => {}
         }
     }
 
     pub(super) fn lost_by_server(&mut self, before: &Input<'_>, bytes: u64, mark: &Mark, cx: &mut Cx<'_>) {
+        if let Some(events) = &mut self.events {
+            events.lost();
+            cx.count(Loss::Hole, 1);
+        }
         match self.server.reading {
             Reading::Head => {
                 self.cut_response(before, mark, cx);
                 self.lose_framing(End::Server, Reading::Lost, None, cx);
             }
+            Reading::Events { left, behind } => self.events_lost(left, behind, bytes, mark.time, cx),
             Reading::Web(_) => self.lose_framing(End::Server, Reading::Lost, None, cx),
             Reading::Lost => {
                 let end = mark.seq_at(before.offset() + before.bytes().len() as u64 + bytes);

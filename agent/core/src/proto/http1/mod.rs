@@ -16,6 +16,7 @@ mod room;
 mod tests;
 mod web;
 
+use super::event_stream::EventStream;
 use super::http;
 use super::{Cx, Descriptor, End, Evidence, Input, Mark, Pairing, Parser, Sample, Step, Stop};
 use crate::model::semconv as s;
@@ -88,6 +89,8 @@ enum Reading {
     ChunkData,
     /// Behind the last chunk.
     Trailers,
+    /// In a body or chunk of events, of which so many bytes are still to come, with so many behind it that are none.
+    Events { left: u64, behind: u64 },
     /// In a body that ends with the connection.
     UntilClose,
     /// In a chunked body whose chunk lines were lost.
@@ -193,6 +196,8 @@ struct Http1 {
     first_fin: Option<End>,
     /// The request that HTTP/2 will answer (`Upgrade: h2c`).
     upgraded: Option<Box<Exchange>>,
+    /// Reads the body of the response, where that is a stream of events.
+    events: Option<EventStream>,
 }
 
 impl Http1 {
@@ -208,6 +213,7 @@ impl Http1 {
             confirmed: false,
             first_fin: None,
             upgraded: None,
+            events: None,
         }
     }
 
@@ -250,7 +256,8 @@ impl Parser for Http1 {
             (Reading::Chunk, _) => self.chunk(from, input, cx),
             (Reading::Web(len), _) => self.web_body(from, len, input, cx),
             (Reading::Trailers, _) => self.trailer(from, input, cx),
-            (Reading::UntilClose, _) => self.until_close(input),
+            (Reading::Events { left, behind }, _) => self.events(left, behind, input, cx),
+            (Reading::UntilClose, _) => self.until_close(input, cx),
             (Reading::Torn, _) => self.torn(from, input, cx),
             (Reading::Lost, End::Client) => self.find_request(input, cx),
             (Reading::Lost, End::Server) => self.find_response(input, cx),

@@ -3,7 +3,7 @@
 use super::body::Framing;
 use super::head::{Parsed, StatusLine};
 use super::recent::Section;
-use super::{Answer, Call, Http1, Reading, TO_HTTP2, body, head, web};
+use super::{Answer, Call, Http1, Reading, TO_HTTP2, body, head, room, web};
 use crate::flow::Loss;
 use crate::model::semconv as s;
 use crate::model::{Family, Message, Mono};
@@ -55,7 +55,7 @@ impl Http1 {
                 Family::Rpc => web::head(exchange, code, fields, cx.role()),
                 _ => {
                     http::status(exchange, code, cx);
-                    http::stream(exchange, fields.content_type, cx);
+                    self.events = http::stream(exchange, fields.content_type, cx);
                 }
             }
             if let (101, Some(protocol)) = (code, fields.upgrade) {
@@ -71,6 +71,9 @@ impl Http1 {
             self.stop = Some(after_tunnel(code, fields.upgrade));
         }
         self.fit_room(End::Server, len, if is_looked_at { Framing::Unknown } else { framing }, cx);
+        if self.events.is_some() {
+            cx.want(room::EVENTS);
+        }
         self.body(End::Server, framing, input, len, cx)
     }
 
@@ -78,6 +81,9 @@ impl Http1 {
     pub(super) fn finish_response(&mut self, end: Option<Mono>, cx: &mut Cx<'_>) {
         let (body, last) = (self.server.body, self.server.last);
         self.server.attached = false;
+        if self.events.take().is_some() {
+            cx.want(self.room.events_over());
+        }
         let Some(Call { exchange, answer, .. }) = self.queue.pop_front() else { return };
         if self.queue.is_empty() {
             self.client.attached = false;

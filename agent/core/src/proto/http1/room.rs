@@ -8,6 +8,8 @@ use crate::proto::End;
 
 /// What every connection begins with.
 pub(super) const USUAL: Capture = capture(16 * 1024, 2 * 1024);
+/// What is asked while a stream of events lasts, in which every byte counts.
+pub(super) const EVENTS: Capture = Capture { client: Amount::Burst(16 * 1024), server: Amount::Segment(u32::MAX) };
 /// What is asked once a head was cut.
 const LARGE: Capture = capture(68 * 1024, 68 * 1024);
 /// The least of a request burst: its head may grow by a cookie or a token, and a client may begin to send several at once,
@@ -81,6 +83,15 @@ impl Room {
         };
         self.wanted = wanted;
         capture
+    }
+
+    /// A stream of events is over.
+    pub(super) fn events_over(&mut self) -> Capture {
+        if self.wanted == Wanted::Large {
+            return LARGE;
+        }
+        self.wanted = Wanted::UsualForGood;
+        USUAL
     }
 
     /// The longest heads and a quarter more; `None` if that saves nothing.

@@ -1,6 +1,6 @@
 //! Conversations as real programs hold them, and as hostile ones would.
 
-use crate::flow::Loss;
+use crate::flow::{Amount, Loss};
 use crate::model::semconv as s;
 use crate::model::{Close, Key};
 use crate::proto::End::{Client, Server};
@@ -71,7 +71,7 @@ fn a_stream_of_events_is_one_request_until_it_ends() {
     for split in [usize::MAX, 7, 1] {
         let outcome = chunked.clone().split(split).run();
         assert_eq!(outcome.brief(KEYS), ["GET 200 event-stream", "GET 200 -"], "{split}");
-        assert_eq!(outcome.streams, 1);
+        assert_eq!((outcome.streams, outcome.messages[1]), (1, (2, 2 * 14)));
         assert_eq!((lasts(&outcome), outcome.losses.len()), ((1, 9004, Some(2 * event.len() as u64)), 0), "{split}");
     }
     // The end of the connection ends it, whoever brings that about: it is no error, and it is the response's end.
@@ -80,12 +80,27 @@ fn a_stream_of_events_is_one_request_until_it_ends() {
         let outcome = talk.fin(first).fin(first.other()).close(Close::Fin).run();
         assert_eq!(outcome.brief(KEYS), ["GET 200 event-stream"], "{first:?}");
         assert!(lasts(&outcome).1 >= 5003 && outcome.losses.is_empty());
+        assert_eq!(outcome.messages[1], (2, 2 * 14));
     }
     // Most of a long stream is not captured.
     let talk = Talk::new().client(GET).server(format!("{head}Transfer-Encoding: chunked\r\n\r\n")).server(&chunk).hole(Server, 90_000);
     let outcome = talk.server("2\r\n\n\n\r\n0\r\n\r\n").client(GET).server(OK).run();
     assert_eq!(outcome.brief(KEYS)[1], "GET 200 -");
     assert!(outcome.exchanges.len() == 2 && outcome.brief(KEYS)[0].starts_with("GET 200 event-stream"));
+    assert_eq!((outcome.messages[1], outcome.lost(Loss::Hole)), ((1, 14), 1), "what was missed is said");
+    let talk = Talk::new().client(GET).server(format!("{head}Transfer-Encoding: chunked\r\n\r\n")).server(&chunk).hole(Server, 90_000);
+    let outcome = talk.server(&chunk[3..]).server(&chunk).server(&chunk).server("0\r\n\r\n").client(GET).server(OK).run();
+    assert_eq!((outcome.brief(KEYS)[1].as_str(), outcome.messages[1].0), ("GET 200 -", 2), "where chunks begin again");
+    // A chunk of which a part was lost still ends where it said, and so does a body of known length.
+    let talk = Talk::new().client(GET).server(format!("{head}Transfer-Encoding: chunked\r\n\r\n1e\r\ndata: 1\n\ndata:")).hole(Server, 5);
+    let outcome = talk.server("\n\ndata: 3\n\n").server("\r\n0\r\n\r\n").client(GET).server(OK).run();
+    assert_eq!((outcome.brief(KEYS), outcome.messages[1]), (vec!["GET 200 event-stream".to_owned(), "GET 200 -".to_owned()], (2, 2)));
+    let talk = Talk::new().client(GET).server(format!("{head}Content-Length: 18\r\n\r\ndata: 1\n\n")).server("data: 2\n\n");
+    let outcome = talk.client(GET).server(OK).run();
+    assert_eq!((outcome.brief(KEYS), outcome.messages[1]), (vec!["GET 200 event-stream".to_owned(), "GET 200 -".to_owned()], (2, 2)));
+    // What capture takes is what the stream needs, until it is over.
+    let wanted: Vec<Amount> = outcome.captures.iter().map(|(_, ingress)| *ingress).collect();
+    assert_eq!(wanted, [Amount::Burst(2048), Amount::Segment(u32::MAX), Amount::Burst(2048)]);
 }
 
 #[test]

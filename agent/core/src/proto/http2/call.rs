@@ -2,8 +2,10 @@
 
 use super::head::Head;
 use super::hpack::Name;
+use crate::flow::Carrier;
 use crate::model::semconv as s;
 use crate::model::{CallKey, Exchange, Family, Message, Mono, Role};
+use crate::proto::event_stream::EventStream;
 use crate::proto::grpc::{self, Code, Format, WebBody};
 use crate::proto::{Cx, End, Input, Mark, http};
 use std::time::Duration;
@@ -73,7 +75,17 @@ pub(super) struct Call {
     may_be_given_up: bool,
     request_bytes: Option<u64>,
     response_bytes: Option<u64>,
-    pub(super) web: Option<Box<WebBody>>,
+    /// Reads the response's body, where that is of use.
+    body: Body,
+}
+
+/// What reads the body of a response.
+#[derive(Debug)]
+enum Body {
+    Nothing,
+    /// The outcome of a gRPC-Web call is at its end.
+    Web(Box<WebBody>),
+    Events(EventStream),
 }
 
 impl Call {
@@ -105,7 +117,7 @@ impl Call {
             may_be_given_up: false,
             request_bytes: Some(0),
             response_bytes: Some(0),
-            web: None,
+            body: Body::Nothing,
         }
     }
 
@@ -131,7 +143,7 @@ impl Call {
             may_be_given_up: false,
             request_bytes,
             response_bytes: Some(0),
-            web: None,
+            body: Body::Nothing,
         }
     }
 
@@ -140,6 +152,28 @@ impl Call {
         let sum = if from == End::Client { &mut self.request_bytes } else { &mut self.response_bytes };
         *sum = sum.map(|sum| sum.saturating_add(bytes as u64));
         self.touch(from, at);
+    }
+
+    /// Whether the bytes of the response's body are of use.
+    pub(super) fn reads_body(&self) -> bool {
+        !matches!(self.body, Body::Nothing)
+    }
+
+    /// The next bytes of the response's body.
+    pub(super) fn read_body(&mut self, bytes: &[u8], cx: &mut Cx<'_>) {
+        match &mut self.body {
+            Body::Nothing => {}
+            Body::Web(web) => web.feed(bytes),
+            Body::Events(events) => events.feed(bytes, &mut |data| cx.message(End::Server, Carrier::EventStream, data)),
+        }
+    }
+
+    /// Bytes of the response's body may have been lost.
+    pub(super) fn body_lost(&mut self) {
+        match &mut self.body {
+            Body::Events(events) => events.lost(),
+            body => *body = Body::Nothing,
+        }
     }
 
     /// The size of a body is not known: DATA was seen whose padding was not.
@@ -187,7 +221,7 @@ impl Call {
             }
             End::Server => {
                 (self.response_bytes, self.unsure) = (None, true);
-                self.web = None;
+                self.body_lost();
             }
         }
     }
@@ -225,10 +259,10 @@ impl Call {
             self.turn_into_rpc(format);
         }
         match (self.format, status) {
-            (Some(_), _) => self.web = format.and_then(WebBody::of).map(Box::new),
+            (Some(_), _) => self.body = format.and_then(WebBody::of).map_or(Body::Nothing, |web| Body::Web(Box::new(web))),
             (None, Some(status)) => {
                 http::status(&mut self.exchange, status, cx);
-                http::stream(&mut self.exchange, head.get(Name::ContentType), cx);
+                self.body = http::stream(&mut self.exchange, head.get(Name::ContentType), cx).map_or(Body::Nothing, Body::Events);
             }
             (None, None) => {}
         }
@@ -286,7 +320,10 @@ impl Call {
             self.exchange.completeness.response_lost |= self.may_be_grpc && self.unsure;
             return;
         };
-        let code = self.code.or_else(|| self.web.as_ref()?.status());
+        let code = self.code.or_else(|| match &self.body {
+            Body::Web(web) => web.status(),
+            Body::Nothing | Body::Events(_) => None,
+        });
         match (code, self.http_status) {
             (Some(code), _) => self.set_code(code, role),
             (None, _) if self.unsure => self.exchange.completeness.response_lost = true,

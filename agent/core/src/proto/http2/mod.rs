@@ -1,8 +1,8 @@
 //! HTTP/2 (RFC 9113) and gRPC on it, on streams with known holes.
 //!
-//! Payload of DATA is not looked at (but for the trailers of gRPC-Web, which are there). After a loss, a direction goes
-//! on only at the start of a segment where frames certainly begin, and its header table begins anew: what was in it is
-//! unknown. A call whose answer may have been lost is never an error by that.
+//! Payload of DATA is not looked at, but for the trailers of gRPC-Web and for events, which are there. After a loss, a
+//! direction goes on only at the start of a segment where frames certainly begin, and its header table begins anew: what
+//! was in it is unknown. A call whose answer may have been lost is never an error by that.
 
 mod call;
 mod frame;
@@ -75,8 +75,8 @@ enum Reading {
     Frame,
     /// In a frame that is done with: so many bytes of it are still to come.
     Rest(u64),
-    /// In the DATA of a gRPC-Web response: so many bytes of body and of padding are still to come.
-    Web { stream: u32, body: usize, padding: usize, is_last: bool },
+    /// In DATA of a response whose body is read: so many bytes of that and of padding are still to come.
+    Data { stream: u32, body: usize, padding: usize, is_last: bool },
     /// Somewhere unknown.
     Lost,
 }
@@ -223,17 +223,17 @@ impl Http2 {
         }
         let Some(body) = header.total().checked_sub(start + padding) else { return self.malformed(from, input, cx) };
         let (stream, is_last) = (header.stream, header.has(frame::END_STREAM));
-        let mut has_web = false;
+        let mut is_read = false;
         if let Some(call) = self.call(stream) {
             if from == End::Client && body >= GRPC_PREFIX && call.wants_envelope() {
                 let Some(prefix) = bytes.get(start..).and_then(|bytes| bytes.first_chunk::<GRPC_PREFIX>()) else { return Step::More };
                 call.envelope(*prefix, body);
             }
-            has_web = from == End::Server && call.web.is_some();
+            is_read = from == End::Server && call.reads_body();
             call.data(from, body, input.time(0));
         }
-        if has_web {
-            self.server.reading = Reading::Web { stream, body, padding, is_last };
+        if is_read {
+            self.server.reading = Reading::Data { stream, body, padding, is_last };
             if body + padding == 0 {
                 self.data_done(from, stream, is_last, Some(input.time(start - 1)), cx);
             }
@@ -249,16 +249,16 @@ impl Http2 {
         self.lane(from).passing = Some(Passing { stream: header.stream, is_last: header.has(frame::END_STREAM), end });
     }
 
-    /// Body of a gRPC-Web response.
-    fn web(&mut self, input: &Input<'_>, cx: &mut Cx<'_>) -> Step {
-        let Reading::Web { stream, body, padding, is_last } = self.server.reading else { return Step::More };
+    /// A response's body that is read.
+    fn body(&mut self, input: &Input<'_>, cx: &mut Cx<'_>) -> Step {
+        let Reading::Data { stream, body, padding, is_last } = self.server.reading else { return Step::More };
         let bytes = input.bytes();
         let taken = bytes.len().min(body + padding);
-        if let Some(web) = self.call(stream).and_then(|call| call.web.as_mut()) {
-            web.feed(&bytes[..taken.min(body)]);
+        if let Some(call) = self.call(stream) {
+            call.read_body(&bytes[..taken.min(body)], cx);
         }
         let (body, padding) = (body.saturating_sub(taken), padding - taken.saturating_sub(body));
-        self.server.reading = Reading::Web { stream, body, padding, is_last };
+        self.server.reading = Reading::Data { stream, body, padding, is_last };
         if body + padding == 0 {
             self.data_done(End::Server, stream, is_last, Some(input.time(taken - 1)), cx);
         }
@@ -512,7 +512,7 @@ impl Parser for Http2 {
                 self.lane(from).reading = Reading::Frame;
                 Step::Skip(n)
             }
-            Reading::Web { .. } => self.web(input, cx),
+            Reading::Data { .. } => self.body(input, cx),
             Reading::Lost => self.resume(from, input, cx),
         }
     }
@@ -534,10 +534,10 @@ impl Parser for Http2 {
                 (header.total() - before.bytes().len()) as u64
             }
             (Reading::Rest(n), _) => n,
-            (Reading::Web { stream, body, padding, is_last }, _) => {
+            (Reading::Data { stream, body, padding, is_last }, _) => {
                 lane.passing = Some(Passing { stream, is_last, end: before.offset() + (body + padding) as u64 });
                 if let Some(call) = self.call(stream) {
-                    call.web = None;
+                    call.body_lost();
                 }
                 (body + padding) as u64
             }

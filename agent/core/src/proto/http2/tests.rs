@@ -340,6 +340,19 @@ fn the_status_of_grpc_web_is_in_the_body() {
 }
 
 #[test]
+fn events_of_a_stream_are_counted_beside_other_streams() {
+    let mut peers =
+        Peers::new().get(1, "/events").get(3, "/").answer(1, END_HEADERS, &[(":status", "200"), ("content-type", "text/event-stream")]);
+    peers = peers.send(Server, frame(DATA, 0, 1, b"data: one\n\ndata: t")).ok(3, "200");
+    peers = peers.send(Server, frame(DATA, 0, 1, b"wo\n\n: ping\n\n")).send(Server, frame(DATA, END_STREAM, 1, b"data: 3\n\n")).at_server();
+    for split in [usize::MAX, 4, 1] {
+        let outcome = peers.talk.clone().split(split).run();
+        assert_eq!((outcome.brief(HTTP), outcome.streams), (vec!["GET / 200".to_owned(), "GET /events 200".to_owned()], 1));
+        assert_eq!(outcome.messages, [(3, 7), (0, 0)], "{split}");
+    }
+}
+
+#[test]
 fn a_request_that_was_upgraded_to_h2c_is_answered_on_stream_1() {
     let upgrade = "GET /up HTTP/1.1\r\nHost: h\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n\r\n";
     let switching = b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n";

@@ -155,6 +155,28 @@ impl Server {
         Some(Self { process, port, _directory: directory })
     }
 
+    /// Apache with a page of five bytes, over HTTP/1.1, which a client may upgrade to HTTP/2 (`Upgrade: h2c`).
+    #[must_use]
+    pub fn apache() -> Option<Self> {
+        let (program, directory, port) = (part("apache2")?, scratch(), free_port());
+        let root = directory.path().display();
+        fs::write(directory.path().join("page"), "hello").expect("a writable file");
+        let modules = ["mpm_event", "authz_core", "http2"]
+            .map(|name| format!("LoadModule {name}_module /usr/lib/apache2/modules/mod_{name}.so\n"))
+            .concat();
+        let configuration = format!(
+            "ServerRoot {root}\nDocumentRoot {root}\nPidFile {root}/pid\nErrorLog {root}/errors\n{modules}\
+             ServerName localhost\nListen 127.0.0.1:{port}\nProtocols h2c http/1.1\nH2Upgrade on\n"
+        );
+        let file = directory.path().join("apache2.conf");
+        fs::write(&file, configuration).expect("a writable file");
+        let mut command = Command::new(program);
+        command.arg("-f").arg(file).arg("-DFOREGROUND");
+        let mut process = Process::start("apache2", &mut command);
+        process.wait_for_port(port);
+        Some(Self { process, port, _directory: directory })
+    }
+
     /// A script of `tests/servers` with a free port and `arguments`, run by the Python that has the tests' libraries.
     #[must_use]
     pub fn script(name: &str, arguments: &[u16]) -> Option<Self> {

@@ -53,6 +53,29 @@ mod root {
     }
 
     #[test]
+    fn a_request_that_is_upgraded_is_answered_by_http2() {
+        let Some(server) = Server::apache() else { return };
+        let port = server.port();
+        let Some(scene) = Scene::start() else { return };
+        let url = |path: &str| format!("http://127.0.0.1:{port}/{path}");
+        for path in ["page", "missing"] {
+            assert_eq!(run("curl", &["-s", "--http2", "-o", "/dev/null", &url(path)]), Some(true));
+            assert_eq!(run("nghttp", &["-n", "-u", &url(path)]), Some(true));
+        }
+
+        let telemetry = scene.end();
+        let calls = both_ends(&telemetry, port);
+        let line = |call: &Call| {
+            let keys = ["http.request.method", "url.path", "http.response.status_code", "network.protocol.version"];
+            keys.map(|key| call.server.attribute(key).to_string()).join(" ")
+        };
+        for client in ["curl", "nghttp"] {
+            let lines: Vec<String> = of(&calls, client).iter().map(line).collect();
+            assert_eq!(lines, ["\"GET\" \"/page\" 200 \"1.1\"", "\"GET\" \"/missing\" 404 \"1.1\""], "{client}");
+        }
+    }
+
+    #[test]
     fn each_call_of_grpc_is_seen_with_its_status() {
         let Some(server) = Server::script("grpc_server.py", &[]) else { return };
         let port = server.port();

@@ -159,7 +159,7 @@ impl Connection {
         if !self.streams[1 - own].is_waiting()
             && let Some(mark) = self.streams[own].pass(segment)
         {
-            return self.piece(segment.direction, Piece::Bytes(mark.offset, segment.data, mark), tools);
+            return self.bytes(segment.direction, mark.offset, segment.data, &mark, tools);
         }
         let mut streams = std::mem::take(&mut self.streams);
         let [egress, ingress] = &mut streams;
@@ -182,7 +182,7 @@ impl Connection {
         lane.marks.clear();
         let end = lane.offset + segment.data.len() as u64;
         let mark = Mark { offset: lane.offset, end, seq: segment.seq, ack: segment.ack, time: segment.time, task: segment.task };
-        self.piece(segment.direction, Piece::Bytes(mark.offset, segment.data, mark), tools);
+        self.bytes(segment.direction, mark.offset, segment.data, &mark, tools);
         let lane = &mut self.lanes[index(segment.direction)];
         lane.offset += lane.bytes.len() as u64;
         lane.bytes.clear();
@@ -238,21 +238,29 @@ impl Connection {
 
     fn piece(&mut self, direction: Direction, piece: Piece<'_>, tools: &mut Tools<'_>) {
         match (&mut self.state, piece) {
+            (_, Piece::Bytes(at, bytes, mark)) => self.bytes(direction, at, bytes, mark, tools),
             (State::Opaque, _) => {}
-            (State::Unclassified(_), Piece::Bytes(at, bytes, mark)) => self.sampled(direction, at, bytes, mark, tools),
             (State::Unclassified(sampling), Piece::Hole(at, bytes, mark)) => {
                 sampling.holes[index(direction)] += 1;
                 // What was in the hole is unknown: a sample must not span it.
                 let lane = &mut self.lanes[index(direction)];
                 lane.clear_to(at + bytes);
-                lane.passed = Some(Passed { at, bytes, mark });
+                lane.passed = Some(Passed { at, bytes, mark: *mark });
             }
-            (State::Parsing { .. }, Piece::Bytes(at, bytes, mark)) => self.parse(direction, at, bytes, mark, tools),
             (State::Parsing { .. }, Piece::Hole(_, bytes, mark)) => self.hole(direction, bytes, mark, tools),
         }
     }
 
-    fn sampled(&mut self, direction: Direction, at: u64, bytes: &[u8], mark: Mark, tools: &mut Tools<'_>) {
+    /// The next bytes of `direction`, at stream offset `at`.
+    fn bytes(&mut self, direction: Direction, at: u64, bytes: &[u8], mark: &Mark, tools: &mut Tools<'_>) {
+        match self.state {
+            State::Opaque => {}
+            State::Unclassified(_) => self.sampled(direction, at, bytes, mark, tools),
+            State::Parsing { .. } => self.parse(direction, at, bytes, mark, tools),
+        }
+    }
+
+    fn sampled(&mut self, direction: Direction, at: u64, bytes: &[u8], mark: &Mark, tools: &mut Tools<'_>) {
         let position = self.lanes[index(direction)].bytes.len() as u64;
         let none = self.lanes.iter().all(|lane| lane.bytes.is_empty());
         let lane = &mut self.lanes[index(direction)];
@@ -385,7 +393,7 @@ impl Connection {
     }
 
     /// Hands bytes to the parser, without copying them where it takes them at once.
-    fn parse(&mut self, direction: Direction, at: u64, mut bytes: &[u8], mark: Mark, tools: &mut Tools<'_>) {
+    fn parse(&mut self, direction: Direction, at: u64, mut bytes: &[u8], mark: &Mark, tools: &mut Tools<'_>) {
         let lane = &mut self.lanes[index(direction)];
         if lane.bytes.is_empty() && lane.skip == 0 {
             lane.offset = at;
@@ -396,7 +404,7 @@ impl Connection {
             lane.offset += skipped;
             bytes = &bytes[usize::try_from(skipped).unwrap_or(bytes.len())..];
             if lane.skip == 0 {
-                self.skipped(direction, &mark, tools);
+                self.skipped(direction, mark, tools);
             }
         }
         if bytes.is_empty() {
@@ -407,7 +415,7 @@ impl Connection {
             lane.append(bytes, mark);
             return self.run(direction, tools);
         }
-        let taken = self.steps(direction, bytes, &[mark], tools);
+        let taken = self.steps(direction, bytes, std::slice::from_ref(mark), tools);
         if let Some(rest) = bytes.get(taken..).filter(|rest| !rest.is_empty()) {
             self.lanes[index(direction)].append(rest, mark);
             self.check_limit(direction, tools);
@@ -516,14 +524,14 @@ impl Connection {
         self.with_parser(tools, |parser, _, cx| parser.skipped(sender(role, direction), mark, cx));
     }
 
-    fn hole(&mut self, direction: Direction, bytes: u64, mark: Mark, tools: &mut Tools<'_>) {
+    fn hole(&mut self, direction: Direction, bytes: u64, mark: &Mark, tools: &mut Tools<'_>) {
         let lane = &mut self.lanes[index(direction)];
         let within = lane.skip.min(bytes);
         lane.skip -= within;
         if within > 0 {
             lane.offset += within;
             if lane.skip == 0 {
-                self.skipped(direction, &mark, tools);
+                self.skipped(direction, mark, tools);
             }
         }
         let lost = bytes - within;
@@ -532,7 +540,7 @@ impl Connection {
         }
     }
 
-    fn lost(&mut self, direction: Direction, bytes: u64, mark: Mark, tools: &mut Tools<'_>) {
+    fn lost(&mut self, direction: Direction, bytes: u64, mark: &Mark, tools: &mut Tools<'_>) {
         let Some(role) = self.info.role else { return };
         let lane = &mut self.lanes[index(direction)];
         let held = std::mem::take(&mut lane.bytes);
@@ -543,7 +551,7 @@ impl Connection {
             tools.sink.loss(self.protocol(), Loss::Hole, 1);
         }
         let before = Input::new(&held, offset, &marks);
-        self.with_parser(tools, |parser, _, cx| parser.lost(sender(role, direction), &before, bytes, &mark, cx));
+        self.with_parser(tools, |parser, _, cx| parser.lost(sender(role, direction), &before, bytes, mark, cx));
     }
 
     /// Whether capture leaves out bytes of `end` on purpose: then only a message that was being read is a loss.
@@ -562,7 +570,7 @@ impl Connection {
         if lane.bytes.len() > BUFFER_LIMIT {
             let mark = lane.marks.last().copied().unwrap_or_default();
             tools.sink.loss(self.protocol(), Loss::Oversized, 1);
-            self.lost(direction, 0, mark, tools);
+            self.lost(direction, 0, &mark, tools);
         }
     }
 
@@ -607,8 +615,8 @@ impl Connection {
 }
 
 impl Lane {
-    fn append(&mut self, bytes: &[u8], mark: Mark) {
-        let mut mark = mark;
+    fn append(&mut self, bytes: &[u8], mark: &Mark) {
+        let mut mark = *mark;
         if self.bytes.is_empty() {
             self.marks.clear();
         } else if let Some(last) = self.marks.last() {

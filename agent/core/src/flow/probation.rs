@@ -26,6 +26,11 @@ impl Probation {
         Self { is_on, ..Self::default() }
     }
 
+    /// Whether exchanges are held back.
+    pub(crate) fn is_on(&self) -> bool {
+        self.is_on
+    }
+
     /// A request begins. Gives what is proven right by that.
     #[must_use]
     pub(crate) fn request(&mut self) -> Exchanges {

@@ -10,9 +10,9 @@ use crate::proto::Mark;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Piece<'a> {
     /// The next bytes and their stream offset, carried by the segment `mark`, which may begin before them.
-    Bytes(u64, &'a [u8], Mark),
+    Bytes(u64, &'a [u8], &'a Mark),
     /// From this stream offset on, so many bytes that will not come. The mark is the segment that showed it.
-    Hole(u64, u64, Mark),
+    Hole(u64, u64, &'a Mark),
 }
 
 /// Most segments kept while one before them is missing.
@@ -82,7 +82,7 @@ impl Stream {
         }
         if self.ahead.is_empty() && (segment.order == Order::Next || start <= next) {
             let mut at = next;
-            emit(&mut at, start, end, u64::from(segment.data_at), segment.data, mark, deliver);
+            emit(&mut at, start, end, u64::from(segment.data_at), segment.data, &mark, deliver);
             self.next = Some(at);
             return 0;
         }
@@ -141,7 +141,7 @@ impl Stream {
         let first = self.ahead.remove(0);
         self.ahead_bytes -= first.data.len();
         let mut at = self.position();
-        emit(&mut at, first.start, first.end, first.data_at, &first.data, first.mark, deliver);
+        emit(&mut at, first.start, first.end, first.data_at, &first.data, &first.mark, deliver);
         self.next = Some(at);
     }
 }
@@ -153,7 +153,7 @@ fn mark(segment: &Segment<'_>, start: u64) -> Mark {
 }
 
 /// Delivers the part of `[start, end)` from `at` on: hole, data, hole.
-fn emit(at: &mut u64, start: u64, end: u64, data_at: u64, data: &[u8], mark: Mark, deliver: &mut dyn FnMut(Piece<'_>)) {
+fn emit(at: &mut u64, start: u64, end: u64, data_at: u64, data: &[u8], mark: &Mark, deliver: &mut dyn FnMut(Piece<'_>)) {
     let from = (start + data_at).min(end);
     let to = (from + data.len() as u64).min(end);
     let mut hole = |at: &mut u64, to: u64| {

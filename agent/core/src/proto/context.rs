@@ -88,8 +88,8 @@ impl Cx<'_> {
 
     /// Announces a request whose head has been read: trace context and parent are decided now. Once per exchange.
     pub fn request(&mut self, exchange: &mut Exchange) {
-        for proven in self.probation.request() {
-            self.tell(proven);
+        if self.probation.is_on() {
+            self.probation.request().into_iter().for_each(|proven| self.tell(proven));
         }
         self.sink.request(self.conn, exchange);
     }

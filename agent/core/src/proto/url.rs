@@ -84,22 +84,18 @@ pub(crate) fn write_authority(out: &mut String, authority: &[u8]) {
 
 /// Appends a query with the values of secret keys replaced.
 pub(crate) fn write_query(out: &mut String, query: &[u8]) {
-    let has_secret = |pair: &[u8]| find(b'=', pair).is_some_and(|equals| is_secret(&pair[..equals]));
-    if !query.split(|&byte| byte == b'&').any(has_secret) {
-        return write_text(out, query);
-    }
-    for (i, pair) in query.split(|&byte| byte == b'&').enumerate() {
-        if i > 0 {
-            out.push('&');
+    let (mut written, mut start) = (0, 0);
+    while start < query.len() {
+        let end = find(b'&', &query[start..]).map_or(query.len(), |len| start + len);
+        let pair = &query[start..end];
+        if let Some(equals) = find(b'=', pair).filter(|equals| is_secret(&pair[..*equals])) {
+            write_text(out, &query[written..=start + equals]);
+            out.push_str("REDACTED");
+            written = end;
         }
-        match find(b'=', pair) {
-            Some(equals) if is_secret(&pair[..equals]) => {
-                write_text(out, &pair[..=equals]);
-                out.push_str("REDACTED");
-            }
-            _ => write_text(out, pair),
-        }
+        start = end + 1;
     }
+    write_text(out, &query[written..]);
 }
 
 /// Appends bytes as text; what is not UTF-8 becomes U+FFFD.
@@ -115,23 +111,26 @@ pub(crate) fn write_text(out: &mut String, bytes: &[u8]) {
     }
 }
 
-/// Keys that are secret as a whole, in lower case without `-`, `_` and `.`.
-const SECRET: &[&[u8]] = &[
-    b"auth",
-    b"authorization",
-    b"code",
-    b"jwt",
-    b"key",
-    b"pass",
-    b"pin",
-    b"pwd",
-    b"sas",
-    b"session",
-    b"sessionid",
-    b"sid",
-    b"sig",
-    b"ticket",
-];
+/// Whether a key is secret as a whole, in lower case without `-`, `_` and `.`.
+fn is_secret_word(plain: &[u8]) -> bool {
+    matches!(
+        plain,
+        b"auth"
+            | b"authorization"
+            | b"code"
+            | b"jwt"
+            | b"key"
+            | b"pass"
+            | b"pin"
+            | b"pwd"
+            | b"sas"
+            | b"session"
+            | b"sessionid"
+            | b"sid"
+            | b"sig"
+            | b"ticket"
+    )
+}
 /// Parts that make any key with them secret.
 const SECRET_PARTS: &[&[u8]] =
     &[b"accesskey", b"apikey", b"credential", b"passphrase", b"passwd", b"password", b"privatekey", b"secret", b"signature", b"token"];
@@ -156,7 +155,7 @@ fn is_secret(key: &[u8]) -> bool {
         }
     }
     let plain = &plain[..len];
-    SECRET.contains(&plain) || (0..len.saturating_sub(SHORTEST_PART - 1)).any(|at| begins_secret(&plain[at..]))
+    is_secret_word(plain) || (0..len.saturating_sub(SHORTEST_PART - 1)).any(|at| begins_secret(&plain[at..]))
 }
 
 /// Whether `text` begins with a part that makes a key secret.

@@ -46,6 +46,18 @@ impl Speech {
         }
     }
 
+    /// As above, and another target each time.
+    fn http1_targets() -> Self {
+        let head = b"GET /api/v1/items/=?page=3 HTTP/1.1\r\nHost: items.example:8080\r\nUser-Agent: wrk/4.2.0\r\nAccept: */*\r\n\r\n";
+        let at = head.iter().position(|byte| *byte == b'=').expect("the item");
+        Self {
+            response: RESPONSE.to_vec(),
+            request: [&head[..at], b"0042", &head[at + 1..]].concat(),
+            digits: (Some(at), None),
+            ..Self::http1()
+        }
+    }
+
     /// As above, and no header section is sent twice.
     fn http1_traced() -> Self {
         let head = b"GET /api/v1/items/42?page=3 HTTP/1.1\r\nHost: items.example:8080\r\nUser-Agent: wrk/4.2.0\r\n\
@@ -293,6 +305,7 @@ impl Case {
             Case::new("HTTP/1.1", Speech::http1).single(),
             Case::new("HTTP/1.1", Speech::http1),
             Case::new("HTTP/1.1 at the server", Speech::http1).at_server(),
+            Case::new("HTTP/1.1, other targets at the server", Speech::http1_targets).at_server(),
             Case::new("HTTP/1.1, no head sent twice", Speech::http1_traced),
             Case::new("gRPC", Speech::grpc).single(),
             Case::new("gRPC", Speech::grpc),

@@ -56,11 +56,34 @@ pub(super) fn name_before_colon(bytes: &[u8]) -> Option<usize> {
     (tail[end] == b':' && start + end > 0).then_some(start + end)
 }
 
+/// Length of what comes before the first control or space.
+pub(super) fn visible(bytes: &[u8]) -> usize {
+    let (words, tail) = bytes.as_chunks::<8>();
+    for (i, word) in words.iter().enumerate() {
+        let word = u64::from_le_bytes(*word);
+        let odd = hidden(word) | equal(word, 0x7f);
+        if odd != 0 {
+            return i * 8 + first(odd);
+        }
+    }
+    words.len() * 8 + tail.iter().take_while(|byte| **byte > b' ' && **byte != 0x7f).count()
+}
+
 /// Whether no byte is a control or a space.
 pub(super) fn is_visible(bytes: &[u8]) -> bool {
-    let (words, tail) = bytes.as_chunks::<8>();
-    let odd = words.iter().map(|word| u64::from_le_bytes(*word)).fold(0, |odd, word| odd | hidden(word) | equal(word, 0x7f));
-    odd == 0 && tail.iter().all(|byte| *byte > b' ' && *byte != 0x7f)
+    visible(bytes) == bytes.len()
+}
+
+/// Length of what `a` and `b` begin with alike.
+pub(super) fn common(a: &[u8], b: &[u8]) -> usize {
+    let blocks = common_chunks::<32>(a, b);
+    let words = blocks + common_chunks::<8>(&a[blocks..], &b[blocks..]);
+    words + common_chunks::<1>(&a[words..], &b[words..])
+}
+
+/// Length of the chunks of `N` bytes that `a` and `b` begin with alike.
+fn common_chunks<const N: usize>(a: &[u8], b: &[u8]) -> usize {
+    a.as_chunks::<N>().0.iter().zip(b.as_chunks::<N>().0).take_while(|(a, b)| a == b).count() * N
 }
 
 /// Whether `word` is `lower`, which is in lower case and has only letters and `-`, in any case.
@@ -82,7 +105,20 @@ mod tests {
             let name = colon.filter(|at| *at > 0 && bytes[..*at].iter().all(u8::is_ascii_graphic));
             let may_be_del = colon.is_some_and(|at| bytes[..at].contains(&0x7f));
             prop_assert!(name_before_colon(&bytes) == name || may_be_del);
-            prop_assert_eq!(is_visible(&bytes), bytes.iter().all(|other| *other > b' ' && *other != 0x7f));
+            let hidden = bytes.iter().position(|other| *other <= b' ' || *other == 0x7f);
+            prop_assert_eq!(visible(&bytes), hidden.unwrap_or(bytes.len()));
+            prop_assert_eq!(is_visible(&bytes), hidden.is_none());
+        }
+
+        #[test]
+        fn what_is_common_ends_at_the_first_difference(text in proptest::collection::vec(any::<u8>(), 0..80), at: usize, longer in 0..9usize) {
+            prop_assert_eq!(common(&text, &[&text[..], &vec![0; longer]].concat()), text.len());
+            if !text.is_empty() {
+                let at = at % text.len();
+                let mut other = text.clone();
+                other[at] ^= 1;
+                prop_assert_eq!(common(&text, &other), at);
+            }
         }
     }
 

@@ -39,7 +39,7 @@ impl Asked {
 }
 
 /// Body of a request (RFC 9112 §6.3, 4 to 7).
-pub(super) fn request_framing(fields: &Fields<'_>) -> Framing {
+pub(super) fn request_framing(fields: &Fields) -> Framing {
     match (fields.coding, fields.length) {
         (Coding::Chunked, _) => Framing::Chunked,
         (Coding::Absent, Length::Absent) => Framing::Length(0),
@@ -49,7 +49,7 @@ pub(super) fn request_framing(fields: &Fields<'_>) -> Framing {
 }
 
 /// Body of a final response (RFC 9112 §6.3).
-pub(super) fn response_framing(fields: &Fields<'_>, status: u16, asked: Asked) -> Framing {
+pub(super) fn response_framing(fields: &Fields, status: u16, asked: Asked) -> Framing {
     match (asked, status, fields.coding, fields.length) {
         (Asked::Head, ..) | (_, 204 | 304, ..) => Framing::Length(0),
         (_, 101, ..) | (Asked::Connect, 200..=299, ..) => Framing::Tunnel,

@@ -3,7 +3,8 @@
 //! Only what telemetry needs is kept. Nothing here knows where in a connection it is, and nothing is guessed: what
 //! breaks the grammar of a start line is no head, what breaks the grammar of a field line is counted.
 
-use crate::proto::bytes::{find, is_visible, is_word, name_before_colon};
+use crate::proto::bytes::{find, is_visible, is_word, name_before_colon, visible};
+use std::ops::Range;
 
 /// What came of looking at bytes that may go on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,6 +20,8 @@ pub(super) enum Parsed<T> {
 /// `method SP request-target SP HTTP-version` (RFC 9112 §3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct RequestLine<'a> {
+    /// All of it, with its end.
+    pub(super) text: &'a [u8],
     pub(super) method: &'a [u8],
     pub(super) target: &'a [u8],
     pub(super) version: &'static str,
@@ -50,29 +53,76 @@ pub(super) enum Coding {
     Other,
 }
 
-/// The fields that matter.
+/// Names of the fields that matter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Name {
+    Host,
+    UserAgent,
+    Traceparent,
+    Tracestate,
+    Upgrade,
+    ContentType,
+    GrpcStatus,
+    ContentLength,
+    TransferEncoding,
+}
+
+/// The fields that matter: where their values are, without the white space around them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Fields<'a> {
-    pub(super) host: Option<&'a [u8]>,
-    pub(super) user_agent: Option<&'a [u8]>,
-    pub(super) traceparent: Option<&'a [u8]>,
-    /// `tracestate` fields in order; empty where there are fewer.
-    pub(super) tracestate: [&'a [u8]; 4],
-    pub(super) upgrade: Option<&'a [u8]>,
-    pub(super) content_type: Option<&'a [u8]>,
+pub(super) struct Fields {
+    pub(super) host: Option<Span>,
+    pub(super) user_agent: Option<Span>,
+    pub(super) traceparent: Option<Span>,
+    /// `tracestate` fields in order.
+    pub(super) tracestate: [Option<Span>; 4],
+    pub(super) upgrade: Option<Span>,
+    pub(super) content_type: Option<Span>,
     /// `grpc-status` of a gRPC-Web response that is no more than its head.
-    pub(super) grpc_status: Option<&'a [u8]>,
+    pub(super) grpc_status: Option<Span>,
     pub(super) length: Length,
     pub(super) coding: Coding,
     /// Lines that are no fields.
     pub(super) bad: u32,
 }
 
+/// A part of some bytes. Heads are far shorter than 4 GiB.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Span {
+    start: u32,
+    end: u32,
+}
+
+impl Span {
+    fn new(range: Range<usize>) -> Self {
+        let [start, end] = [range.start, range.end].map(|at| u32::try_from(at).unwrap_or(u32::MAX));
+        Self { start, end }
+    }
+
+    fn range(self) -> Range<usize> {
+        self.start as usize..self.end as usize
+    }
+}
+
+/// A header section as read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Section<'a> {
+    /// All of it, the empty line included; where it was cut, what there is of the head.
+    pub(super) bytes: &'a [u8],
+    pub(super) fields: Fields,
+}
+
+impl<'a> Section<'a> {
+    /// Value of one of its fields.
+    pub(super) fn value(&self, field: Option<Span>) -> Option<&'a [u8]> {
+        self.bytes.get(field?.range())
+    }
+}
+
 /// A request line with its header section.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Head<'a> {
     pub(super) line: RequestLine<'a>,
-    pub(super) fields: Fields<'a>,
+    pub(super) fields: Fields,
     /// Length of all of it, the empty line included.
     pub(super) len: usize,
 }
@@ -91,16 +141,24 @@ pub(super) fn request(bytes: &[u8]) -> Parsed<Head<'_>> {
 
 /// Reads a request line; the number is its length with its line end.
 pub(super) fn request_line(bytes: &[u8]) -> Parsed<(RequestLine<'_>, usize)> {
-    let Some((line, len)) = line(bytes, 0) else { return request_line_start(bytes) };
-    let Some(first) = find(b' ', line) else { return Parsed::Bad };
-    let (method, rest) = (&line[..first], &line[first + 1..]);
-    let Some(version_at) = rest.len().checked_sub(8) else { return Parsed::Bad };
-    let (target, version) = rest.split_at(version_at);
-    let (Some(target), Some(version)) = (target.strip_suffix(b" "), version_of(version)) else { return Parsed::Bad };
-    if !is_token(method) || !is_target(method, target) {
-        return Parsed::Bad;
+    match whole_request_line(bytes) {
+        Some(line) => Parsed::Is(line),
+        None if find(b'\n', bytes).is_some() => Parsed::Bad,
+        None => request_line_start(bytes),
     }
-    Parsed::Is((RequestLine { method, target, version }, len))
+}
+
+/// A request line that is there to its end. No part may hold the space behind it, so each byte is looked at once.
+fn whole_request_line(bytes: &[u8]) -> Option<(RequestLine<'_>, usize)> {
+    let method = bytes.iter().take(MAX_METHOD).take_while(|byte| is_token_byte(**byte)).count();
+    let (method, rest) = bytes.split_at(method);
+    let rest = rest.strip_prefix(b" ")?;
+    let (target, rest) = rest.split_at(visible(rest));
+    let (version, rest) = rest.strip_prefix(b" ")?.split_at_checked(8)?;
+    let version = version_of(version)?;
+    let text = &bytes[..bytes.len() - line_end(rest)?.len()];
+    let is_valid = !method.is_empty() && is_well_formed(method, target);
+    is_valid.then_some((RequestLine { text, method, target, version }, text.len()))
 }
 
 /// Whether bytes without a line end may become a request line.
@@ -137,20 +195,29 @@ pub(super) fn cut_request_line(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
 
 /// Reads a status line; the number is its length with its line end.
 pub(super) fn status_line(bytes: &[u8]) -> Parsed<(StatusLine, usize)> {
-    let Some((line, len)) = line(bytes, 0) else {
-        let start = bytes.len().min(7);
-        let fits = b"HTTP/1."[..start] == bytes[..start] && bytes.len() <= MAX_STATUS_LINE;
-        return if fits { Parsed::More } else { Parsed::Bad };
-    };
-    let Some((version, rest)) = line.split_at_checked(8) else { return Parsed::Bad };
-    let (Some(version), [b' ', a @ b'1'..=b'9', b @ b'0'..=b'9', c @ b'0'..=b'9', reason @ ..]) = (version_of(version), rest) else {
-        return Parsed::Bad;
-    };
-    if !reason.is_empty() && reason[0] != b' ' {
-        return Parsed::Bad;
+    if let Some(line) = whole_status_line(bytes) {
+        return Parsed::Is(line);
     }
+    let start = bytes.len().min(7);
+    let fits = b"HTTP/1."[..start] == bytes[..start] && bytes.len() <= MAX_STATUS_LINE && find(b'\n', bytes).is_none();
+    if fits { Parsed::More } else { Parsed::Bad }
+}
+
+fn whole_status_line(bytes: &[u8]) -> Option<(StatusLine, usize)> {
+    let (version, rest) = bytes.split_at_checked(8)?;
+    let version = version_of(version)?;
+    let [b' ', a @ b'1'..=b'9', b @ b'0'..=b'9', c @ b'0'..=b'9', rest @ ..] = rest else { return None };
+    let rest = match rest {
+        [b' ', reason @ ..] => &reason[find(b'\n', reason)? + 1..],
+        _ => line_end(rest)?,
+    };
     let digit = |byte: &u8| u16::from(byte - b'0');
-    Parsed::Is((StatusLine { code: digit(a) * 100 + digit(b) * 10 + digit(c), version }, len))
+    Some((StatusLine { code: digit(a) * 100 + digit(b) * 10 + digit(c), version }, bytes.len() - rest.len()))
+}
+
+/// What comes behind the line end at the start of `bytes`: CRLF, or LF alone as RFC 9112 §2.2 allows.
+fn line_end(bytes: &[u8]) -> Option<&[u8]> {
+    bytes.strip_prefix(b"\r").unwrap_or(bytes).strip_prefix(b"\n")
 }
 
 /// Whether an empty line ends in `bytes` at `from` or later: the cheap question before a head is parsed again.
@@ -166,45 +233,125 @@ pub(super) fn has_empty_line(bytes: &[u8], from: usize) -> bool {
 }
 
 /// Reads field lines from `at` on, to the empty line if that is there: then its end is given too.
-pub(super) fn fields(bytes: &[u8], mut at: usize) -> (Fields<'_>, Option<usize>) {
+pub(super) fn fields(bytes: &[u8], at: usize) -> (Fields, Option<usize>) {
     let mut fields = Fields::default();
+    let lines = lines(bytes, at, |line| fields.add(&line, bytes));
+    fields.bad = lines.bad;
+    (fields, lines.end)
+}
+
+/// A field line.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Line {
+    /// Its name, if it matters.
+    name: Option<Name>,
+    /// Where its value is: without the white space around it, if it matters.
+    value: Span,
+}
+
+impl Line {
+    /// The line whose name has `len` bytes and stands at the start of `line`, which begins at byte `at`.
+    fn read(line: &[u8], len: usize, at: usize) -> Self {
+        let (name, value) = line.split_at(len);
+        let (name, value) = (Name::of(name), &value[1..]);
+        let start = at + len + 1;
+        if name.is_none() {
+            return Self { name, value: Span::new(start..start + value.len()) };
+        }
+        let behind = value.trim_ascii_start();
+        let start = start + value.len() - behind.len();
+        Self { name, value: Span::new(start..start + behind.trim_ascii_end().len()) }
+    }
+
+    /// Whether its value tells where the body ends; of all others, [`Fields`] holds no more than where they are.
+    pub(super) fn is_of_framing(&self) -> bool {
+        matches!(self.name, Some(Name::ContentLength | Name::TransferEncoding))
+    }
+
+    /// Where its value ends.
+    pub(super) fn end(&self) -> usize {
+        self.value.end as usize
+    }
+
+    /// Whether it is the same line with another value where `bytes` differs from what it was read from, at `at` first.
+    pub(super) fn has_value(&self, bytes: &[u8], at: usize) -> bool {
+        let range = self.value.range();
+        let Some(value) = bytes.get(range.clone()).filter(|_| range.contains(&at)) else { return false };
+        let is_trimmed = || value.trim_ascii().len() == value.len();
+        find(b'\n', value).is_none() && (self.name.is_none() || is_trimmed())
+    }
+}
+
+/// Field lines as a whole.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Lines {
+    /// Where the empty line behind them ends.
+    pub(super) end: Option<usize>,
+    /// Lines that are no fields.
+    pub(super) bad: u32,
+    /// Lines that continue the one before them.
+    pub(super) folded: u32,
+}
+
+/// Gives the field lines from `at` on, to the empty line if that is there.
+pub(super) fn lines(bytes: &[u8], mut at: usize, mut field: impl FnMut(Line)) -> Lines {
+    let mut lines = Lines::default();
     while let Some(rest) = bytes.get(at..) {
         match rest {
-            [b'\n', ..] => return (fields, Some(at + 1)),
-            [b'\r', b'\n', ..] => return (fields, Some(at + 2)),
+            [b'\n', ..] => return Lines { end: Some(at + 1), ..lines },
+            [b'\r', b'\n', ..] => return Lines { end: Some(at + 2), ..lines },
             _ => {}
         }
         let name = name_before_colon(rest);
         let start = name.unwrap_or(0);
-        let Some(len) = find(b'\n', &rest[start..]) else { break };
+        let Some(len) = find(b'\n', &rest[start..]).map(|len| start + len) else { break };
         match name {
-            Some(name) => fields.field(&rest[..name], &rest[name + 1..start + len]),
+            Some(name) => field(Line::read(&rest[..len], name, at)),
             // An obsolete line fold (RFC 9112 §5.2) continues a value; none of ours may have one.
-            None if matches!(rest[0], b' ' | b'\t') => {}
-            None => fields.bad += 1,
+            None if matches!(rest[0], b' ' | b'\t') => lines.folded += 1,
+            None => lines.bad += 1,
         }
-        at += start + len + 1;
+        at += len + 1;
     }
-    (fields, None)
+    lines
 }
 
-impl<'a> Fields<'a> {
-    fn field(&mut self, name: &'a [u8], value: &'a [u8]) {
+impl Name {
+    fn of(name: &[u8]) -> Option<Self> {
         match (name.len(), name[0] | 0x20) {
-            (4, b'h') if is_word(name, b"host") => self.host = self.host.or(Some(value.trim_ascii())),
-            (7, b'u') if is_word(name, b"upgrade") => self.upgrade = Some(value.trim_ascii()),
-            (10, b'u') if is_word(name, b"user-agent") => self.user_agent = Some(value.trim_ascii()),
-            (10, b't') if is_word(name, b"tracestate") => {
-                if let Some(free) = self.tracestate.iter_mut().find(|state| state.is_empty()) {
-                    *free = value.trim_ascii();
+            (4, b'h') if is_word(name, b"host") => Some(Name::Host),
+            (7, b'u') if is_word(name, b"upgrade") => Some(Name::Upgrade),
+            (10, b'u') if is_word(name, b"user-agent") => Some(Name::UserAgent),
+            (10, b't') if is_word(name, b"tracestate") => Some(Name::Tracestate),
+            (12, b'c') if is_word(name, b"content-type") => Some(Name::ContentType),
+            (11, b'g') if is_word(name, b"grpc-status") => Some(Name::GrpcStatus),
+            (11, b't') if is_word(name, b"traceparent") => Some(Name::Traceparent),
+            (14, b'c') if is_word(name, b"content-length") => Some(Name::ContentLength),
+            (17, b't') if is_word(name, b"transfer-encoding") => Some(Name::TransferEncoding),
+            _ => None,
+        }
+    }
+}
+
+impl Fields {
+    /// Adds what a line of `bytes` says.
+    pub(super) fn add(&mut self, line: &Line, bytes: &[u8]) {
+        let (Some(name), Some(value)) = (line.name, bytes.get(line.value.range())) else { return };
+        let span = Some(line.value);
+        match name {
+            Name::Host => self.host = self.host.or(span),
+            Name::Upgrade => self.upgrade = span,
+            Name::UserAgent => self.user_agent = span,
+            Name::Traceparent => self.traceparent = span,
+            Name::Tracestate => {
+                if let Some(free) = self.tracestate.iter_mut().find(|state| state.is_none()).filter(|_| !value.is_empty()) {
+                    *free = span;
                 }
             }
-            (12, b'c') if is_word(name, b"content-type") => self.content_type = Some(value.trim_ascii()),
-            (11, b'g') if is_word(name, b"grpc-status") => self.grpc_status = Some(value.trim_ascii()),
-            (11, b't') if is_word(name, b"traceparent") => self.traceparent = Some(value.trim_ascii()),
-            (14, b'c') if is_word(name, b"content-length") => self.length = self.length.and(value.trim_ascii()),
-            (17, b't') if is_word(name, b"transfer-encoding") => self.coding = coding(value),
-            _ => {}
+            Name::ContentType => self.content_type = span,
+            Name::GrpcStatus => self.grpc_status = span,
+            Name::ContentLength => self.length = self.length.and(value),
+            Name::TransferEncoding => self.coding = coding(value),
         }
     }
 }
@@ -283,14 +430,18 @@ static TOKEN: [bool; 256] = {
 
 /// The four forms of RFC 9112 §3.2. Bytes above 127 break the grammar and are sent all the same.
 fn is_target(method: &[u8], target: &[u8]) -> bool {
-    let well_formed = match target.first() {
+    is_well_formed(method, target) && is_visible(target)
+}
+
+/// As [`is_target`], for a target that has no controls or spaces.
+fn is_well_formed(method: &[u8], target: &[u8]) -> bool {
+    match target.first() {
         Some(b'/') => true,
         Some(b'*') => target.len() == 1,
         Some(_) if method == b"CONNECT" => target.contains(&b':'),
         Some(_) => is_absolute(target),
         None => false,
-    };
-    well_formed && is_visible(target)
+    }
 }
 
 fn is_absolute(target: &[u8]) -> bool {
@@ -386,9 +537,11 @@ mod tests {
 
     #[test]
     fn fields_are_read_by_name_in_any_case() {
-        let head = b"GET / HTTP/1.1\r\nhOsT:  a.example \r\nTransfer-Encoding: gzip, Chunked\r\nX: 1\r\n folded\r\nnot a field\r\n\r\nbody";
-        let Parsed::Is(head) = request(head) else { panic!("no head") };
-        assert_eq!(head.fields.host, Some(&b"a.example"[..]));
+        let bytes =
+            b"GET / HTTP/1.1\r\nhOsT:  a.example \r\nTransfer-Encoding: gzip, Chunked\r\nX: 1\r\n folded\r\nnot a field\r\n\r\nbody";
+        let Parsed::Is(head) = request(bytes) else { panic!("no head") };
+        let section = Section { bytes, fields: head.fields };
+        assert_eq!(section.value(head.fields.host), Some(&b"a.example"[..]));
         assert_eq!((head.fields.coding, head.fields.bad, head.len), (Coding::Chunked, 1, 99));
     }
 

@@ -1,8 +1,7 @@
 //! Connections of which bytes were lost or break the grammar: what may still be said, and where messages begin again.
 
 use super::body::{Asked, Framing};
-use super::head::{Parsed, RequestLine};
-use super::recent::Section;
+use super::head::{Parsed, RequestLine, Section};
 use super::{Answer, Http1, Reading, Turns, body, head, web};
 use crate::flow::Loss;
 use crate::model::Family;
@@ -95,10 +94,10 @@ impl Http1 {
         let bytes = before.bytes();
         let (line, fields, is_cut) = match (head::request_line(bytes), head::cut_request_line(bytes)) {
             (Parsed::Is((line, len)), _) => (line, head::fields(bytes, len).0, false),
-            (_, Some((method, target))) => (RequestLine { method, target, version: "1.1" }, head::Fields::default(), true),
+            (_, Some((method, target))) => (RequestLine { text: bytes, method, target, version: "1.1" }, head::Fields::default(), true),
             _ => return,
         };
-        let section = Section { fields, len: 0 };
+        let section = Section { bytes, fields };
         self.turn(before.mark(0).ack, cx);
         let mut exchange = self.begin(&line, &section, before, cx);
         if let Some(exchange) = &mut exchange {
@@ -170,7 +169,7 @@ impl Http1 {
             exchange.completeness.response_lost = true;
             cx.respond(exchange, before, 0);
             match exchange.family {
-                Family::Rpc => web::head(exchange, line.code, &head::Fields::default(), cx.role()),
+                Family::Rpc => web::head(exchange, line.code, &Section::default(), cx.role()),
                 _ => http::status(exchange, line.code, cx),
             }
         }

@@ -12,6 +12,7 @@ mod recent;
 mod requests;
 mod responses;
 mod room;
+mod said;
 #[cfg(test)]
 mod tests;
 mod web;

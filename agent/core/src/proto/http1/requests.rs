@@ -1,8 +1,7 @@
 //! Heads of requests: each begins a call.
 
 use super::body::{Asked, Framing};
-use super::head::{Fields, Parsed, RequestLine};
-use super::recent::Section;
+use super::head::{Parsed, RequestLine, Section};
 use super::{Answer, Call, Http1, Reading, Turns, body, head, web};
 use crate::flow::Loss;
 use crate::model::{Exchange, Mono};
@@ -43,7 +42,7 @@ impl Http1 {
         self.confirmed = true;
         self.client.scanned = 0;
         self.turn(input.mark(0).ack, cx);
-        let (fields, len) = (&section.fields, at + section.len);
+        let (fields, len) = (&section.fields, at + section.bytes.len());
         let mut exchange = self.begin(line, section, input, cx);
         let framing = body::request_framing(fields);
         if let Some(exchange) = &mut exchange {
@@ -71,18 +70,20 @@ impl Http1 {
             return None;
         }
         let mut exchange = cx.begin(input, 0);
-        let RequestLine { method, target, version } = *line;
+        let RequestLine { text, method, target, version } = *line;
         let fields = &section.fields;
-        let request = http::Request { method, scheme: "http", authority: fields.host, target, version, user_agent: fields.user_agent };
-        if web::is_call(fields) {
+        let (authority, user_agent) = (section.value(fields.host), section.value(fields.user_agent));
+        let request = http::Request { method, scheme: "http", authority, target, version, user_agent };
+        if web::is_call(section) {
             http::rpc(&mut exchange, &request, Some(target), cx);
         } else if http::is_origin_form(target) {
-            describe(&mut exchange, &request, fields, cx);
+            describe(&mut exchange, text, &request, cx);
         } else {
             http::request(&mut exchange, &request, cx);
         }
-        if let Some(traceparent) = fields.traceparent {
-            http::trace_context(&mut exchange, Some(traceparent), fields.tracestate.into_iter());
+        if let Some(traceparent) = section.value(fields.traceparent) {
+            let tracestate = fields.tracestate.into_iter().filter_map(|state| section.value(state));
+            http::trace_context(&mut exchange, Some(traceparent), tracestate);
         }
         cx.request(&mut exchange);
         Some(exchange)
@@ -131,21 +132,24 @@ impl Http1 {
     }
 }
 
-/// Sets the attributes of a request whose target is a path.
-fn describe(exchange: &mut Exchange, request: &http::Request<'_>, fields: &Fields<'_>, cx: &mut Cx<'_>) {
+/// Sets the attributes of a request with this line, whose target is a path.
+fn describe(exchange: &mut Exchange, line: &[u8], request: &http::Request<'_>, cx: &mut Cx<'_>) {
     let conn = cx.conn.id;
-    if let Some(ends) = cx.shared.http1.ends(conn, fields) {
-        exchange.attrs.clone_from(ends);
-        return http::target(exchange, request, cx);
+    let mut said = cx.shared.http1.take_said(conn);
+    if !said.is_of(conn, request) {
+        http::request(exchange, request, cx);
+        said.of(conn, request);
+        if request.authority.is_none() || !http::ends(&mut said.ends, request, cx) {
+            said.forget();
+        }
+    } else if let Some(all) = said.by(line) {
+        exchange.attrs.clone_from(all);
+    } else {
+        exchange.attrs.clone_from(&said.ends);
+        http::target(exchange, request, cx);
+        if exchange.completeness.is_complete() {
+            said.keep(line, &exchange.attrs);
+        }
     }
-    http::request(exchange, request, cx);
-    if fields.host.is_none() {
-        return;
-    }
-    let mut ends = cx.shared.http1.take_ends(conn);
-    ends.of(conn, fields);
-    if !http::ends(&mut ends.attrs, request, cx) {
-        ends.forget();
-    }
-    cx.shared.http1.keep_ends(conn, ends);
+    cx.shared.http1.keep_said(conn, said);
 }

@@ -1,8 +1,7 @@
 //! Heads of responses, and the ends of calls.
 
 use super::body::Framing;
-use super::head::{Parsed, StatusLine};
-use super::recent::Section;
+use super::head::{Parsed, Section, StatusLine};
 use super::{Answer, Call, Http1, Reading, TO_HTTP2, body, head, room, web};
 use crate::flow::Loss;
 use crate::model::semconv as s;
@@ -41,7 +40,7 @@ impl Http1 {
     fn response(&mut self, line: StatusLine, at: usize, section: &Section<'_>, input: &Input<'_>, cx: &mut Cx<'_>) -> Step {
         self.confirmed = true;
         self.server.scanned = 0;
-        let (code, fields, len) = (line.code, &section.fields, at + section.len);
+        let (code, fields, len) = (line.code, &section.fields, at + section.bytes.len());
         if code < 200 && code != 101 {
             return self.server.take(input, len);
         }
@@ -52,13 +51,13 @@ impl Http1 {
         if let Some(exchange) = &mut call.exchange {
             cx.respond(exchange, input, 0);
             match exchange.family {
-                Family::Rpc => web::head(exchange, code, fields, cx.role()),
+                Family::Rpc => web::head(exchange, code, section, cx.role()),
                 _ => {
                     http::status(exchange, code, cx);
-                    self.events = http::stream(exchange, fields.content_type, cx);
+                    self.events = http::stream(exchange, section.value(fields.content_type), cx);
                 }
             }
-            if let (101, Some(protocol)) = (code, fields.upgrade) {
+            if let (101, Some(protocol)) = (code, section.value(fields.upgrade)) {
                 exchange.attrs.set_bytes(s::REMORA_HTTP_UPGRADE, &protocol[..protocol.len().min(64)]);
             }
         }
@@ -68,7 +67,7 @@ impl Http1 {
         self.server.attached = true;
         self.server.body = Some(0);
         if framing == Framing::Tunnel {
-            self.stop = Some(after_tunnel(code, fields.upgrade));
+            self.stop = Some(after_tunnel(code, section.value(fields.upgrade)));
         }
         self.fit_room(End::Server, len, if is_looked_at { Framing::Unknown } else { framing }, cx);
         if self.events.is_some() {

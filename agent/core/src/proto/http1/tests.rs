@@ -55,6 +55,25 @@ fn a_server_has_the_attributes_of_the_conventions() {
 }
 
 #[test]
+fn what_requests_before_have_said_changes_nothing() {
+    let said = |requests: &[&str]| {
+        let talk = requests.iter().fold(Talk::new().at_server(), |talk, request| talk.client(request).server(OK));
+        talk.run().exchanges.into_iter().map(|exchange| exchange.attrs).collect::<Vec<_>>()
+    };
+    let request = |line: &str, host: &str| format!("{line} HTTP/1.1\r\nHost: {host}\r\n\r\n");
+    let (secret, path, head) = (request("GET /a?token=x", "h"), request("GET /b", "h"), request("HEAD /b", "h"));
+    let (other, absolute) = (request("GET /b", "other:81"), request("GET http://h/b", "h"));
+    for requests in [[&secret; 6], [&secret, &secret, &secret, &path, &path, &path], [&path, &path, &path, &head, &head, &path]]
+        .into_iter()
+        .chain([[&path, &path, &other, &other, &other, &path], [&path, &path, &path, &absolute, &absolute, &path]])
+    {
+        let requests = requests.map(String::as_str);
+        let alone: Vec<_> = requests.iter().flat_map(|request| said(&[request])).collect();
+        assert_eq!(said(&requests), alone, "{requests:?}");
+    }
+}
+
+#[test]
 fn a_stream_of_events_is_one_request_until_it_ends() {
     const KEYS: &[Key] = &[s::HTTP_RESPONSE_STATUS_CODE, s::REMORA_HTTP_STREAM];
     let head = "HTTP/1.1 200 OK\r\nContent-Type: Text/Event-Stream; charset=utf-8\r\n";

@@ -2,7 +2,7 @@
 //!
 //! Bodies are not looked at as a whole: only short ones, and short chunks, are waited for.
 
-use super::head::Fields;
+use super::head::Section;
 use crate::model::semconv as s;
 use crate::model::{Exchange, Family, Role};
 use crate::proto::grpc::{Code, Format, WebBody};
@@ -10,14 +10,14 @@ use crate::proto::grpc::{Code, Format, WebBody};
 /// Longest body or chunk that is looked at.
 const SHORT: u64 = 1024;
 
-/// Whether a request with these fields is a call of gRPC-Web.
-pub(super) fn is_call(fields: &Fields<'_>) -> bool {
-    fields.content_type.and_then(Format::of).is_some_and(|format| format != Format::Grpc)
+/// Whether a request with this header section is a call of gRPC-Web.
+pub(super) fn is_call(section: &Section<'_>) -> bool {
+    section.value(section.fields.content_type).and_then(Format::of).is_some_and(|format| format != Format::Grpc)
 }
 
 /// Sets what the head of the response tells of the call's outcome.
-pub(super) fn head(exchange: &mut Exchange, status: u16, fields: &Fields<'_>, role: Role) {
-    match fields.grpc_status.and_then(Code::parse) {
+pub(super) fn head(exchange: &mut Exchange, status: u16, section: &Section<'_>, role: Role) {
+    match section.value(section.fields.grpc_status).and_then(Code::parse) {
         Some(code) => code.set(exchange, role),
         None if status != 200 => {
             exchange.attrs.set_int(s::HTTP_RESPONSE_STATUS_CODE, i64::from(status));

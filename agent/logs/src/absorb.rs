@@ -86,6 +86,13 @@ enum Step {
     Value(Slot),
 }
 
+/// Which of the two templates has the value.
+#[derive(Clone, Copy)]
+enum Side {
+    Left,
+    Right,
+}
+
 struct Walk<'a> {
     left: &'a Template,
     right: &'a Template,
@@ -100,7 +107,7 @@ impl Walk<'_> {
     fn agrees_from(&mut self, at: Place) -> bool {
         let Some(steps_left) = self.steps_left.checked_sub(1) else { return false };
         self.steps_left = steps_left;
-        if self.glue(self.left, at.left, at) != self.glue(self.right, at.right, at) {
+        if self.glue(at).is_none() {
             return false;
         }
         match (at.left < self.left.fields(), at.right < self.right.fields()) {
@@ -112,21 +119,19 @@ impl Walk<'_> {
                 let equal = self.left.field_equals(at.left, self.right, at.right);
                 // A value of both may be a longer one in one of them; an equal word is nothing else.
                 let may_vary = at.values < MAX_VALUES && (!equal || value(self.left, at.left).is_some());
-                equal && self.same(at) || may_vary && (self.value_left(at) || self.value_right(at))
+                equal && self.same(at) || may_vary && (self.value_of(Side::Left, at) || self.value_of(Side::Right, at))
             }
             _ => false,
         }
     }
 
-    /// The glue in front of a field, or at the end; brackets that close behind a value left off.
-    fn glue<'t>(&self, template: &'t Template, field: usize, at: Place) -> &'t [u8] {
-        let mut glue = template.field_glue(field);
-        while at.behind_value
-            && let [b')' | b']' | b'}', rest @ ..] = glue
-        {
-            glue = rest;
+    /// The glue in front of a field, or at the end, if it is the same in both but for brackets that close behind a value.
+    fn glue(&self, at: Place) -> Option<&[u8]> {
+        let (mut left, mut right) = (self.left.field_glue(at.left), self.right.field_glue(at.right));
+        if at.behind_value && left != right {
+            (left, right) = (without_closers(left), without_closers(right));
         }
-        glue
+        (left == right).then_some(left)
     }
 
     fn step(&mut self, at: Place, step: Step, to: Place) -> bool {
@@ -143,23 +148,20 @@ impl Walk<'_> {
         self.step(at, Step::Same, Place { left: at.left + 1, right: at.right + 1, behind_value: false, words, ..at })
     }
 
-    fn value_left(&mut self, at: Place) -> bool {
-        value(self.left, at.left).is_some_and(|value| {
-            (1..=MAX_RUN).any(|run| {
-                let to = Place { left: at.left + 1, right: at.right + run, ..at };
-                let other = content(self.right, at.right..to.right);
-                other.is_some_and(|other| self.value(at, value, other, to))
-            })
-        })
-    }
-
-    fn value_right(&mut self, at: Place) -> bool {
-        value(self.right, at.right).is_some_and(|value| {
-            (1..=MAX_RUN).any(|run| {
-                let to = Place { left: at.left + run, right: at.right + 1, ..at };
-                let other = content(self.left, at.left..to.left);
-                other.is_some_and(|other| self.value(at, value, other, to))
-            })
+    /// Goes on behind a value of the template on one side and what the other has there.
+    fn value_of(&mut self, side: Side, at: Place) -> bool {
+        let (left, right) = (self.left, self.right);
+        let (mine, my_field, other, other_field) = match side {
+            Side::Left => (left, at.left, right, at.right),
+            Side::Right => (right, at.right, left, at.left),
+        };
+        let Some(value) = value(mine, my_field) else { return false };
+        (1..=MAX_RUN).any(|run| {
+            let to = match side {
+                Side::Left => Place { left: at.left + 1, right: at.right + run, ..at },
+                Side::Right => Place { left: at.left + run, right: at.right + 1, ..at },
+            };
+            content(other, other_field..other_field + run).is_some_and(|content| self.value(at, value, content, to))
         })
     }
 
@@ -174,16 +176,22 @@ impl Walk<'_> {
     fn union(&self) -> Template {
         let mut builder = Builder::default();
         for (at, step) in &self.steps {
-            builder.some_glue(self.glue(self.left, at.left, *at));
+            builder.some_glue(self.glue(*at).unwrap_or_default());
             match step {
                 Step::Same => builder.copy(self.left, self.left.field(at.left)),
                 Step::Value(slot) => builder.value(*slot),
             }
         }
-        let behind_value = matches!(self.steps.last(), Some((_, Step::Value(_))));
-        builder.some_glue(self.glue(self.left, self.left.fields(), Place { behind_value, ..Place::default() }));
+        builder.some_glue(self.glue(self.end).unwrap_or_default());
         builder.finish()
     }
+}
+
+fn without_closers(mut glue: &[u8]) -> &[u8] {
+    while let [b')' | b']' | b'}', rest @ ..] = glue {
+        glue = rest;
+    }
+    glue
 }
 
 /// The variable that a field consists of.
@@ -201,7 +209,7 @@ fn value(template: &Template, field: usize) -> Option<Slot> {
 enum Content {
     /// A variable by its form.
     Variable,
-    /// What was learned to vary, or words together with variables.
+    /// What was learned to vary, words together with variables, or a word that is a name by its form or its place.
     Mixed,
     /// Words alone.
     Word,
@@ -221,9 +229,11 @@ fn content(template: &Template, fields: Range<usize>) -> Option<Content> {
     if keyed || state || !listed || words > MAX_WORDS || fields.len() > 1 && words >= fields.len() {
         return None;
     }
+    let first = slots.start;
+    let named = template.is_identifier(first) || template.is_announced(first) || template.is_enclosed(first);
     Some(match words {
         0 if template.slots()[slots.clone()].iter().all(|slot| *slot == Slot::VARIABLE) => Content::Variable,
-        words if words == slots.len() => Content::Word,
+        words if words == slots.len() && !named => Content::Word,
         _ => Content::Mixed,
     })
 }

@@ -8,8 +8,12 @@
 mod absorb;
 mod bytes;
 pub mod envelope;
+mod evidence;
 pub mod exception;
+mod gap;
+mod grammar;
 mod hash;
+mod head;
 pub mod header;
 pub mod join;
 pub mod lines;

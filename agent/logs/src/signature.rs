@@ -4,7 +4,7 @@
 //!
 //! A token is variable if it has a digit, is hexadecimal, a URL, path, e-mail address, host or dotted name, a quoted
 //! value, a truth value or null, a date word beside a number, a unit after a number, or the value after `key=`.
-//! Runs of variables and the punctuation between them are one variable, so lists of any length look alike.
+//! Runs of variables and the punctuation between them are one variable, as are lists and maps in brackets: any length looks alike.
 
 use crate::bytes::{ADDRESS, ANY_LETTER, CLASS, DIGIT, DOT, END, HEX_LETTER, LETTER, SLASH, find, is_alphanumeric, is_space, run_end};
 use crate::hash;
@@ -147,6 +147,9 @@ struct Scanner<'a, 'b, S> {
     dropped_openers: u32,
     /// Set once a search for a closing double quote failed: there is none further on.
     no_more_quotes: bool,
+    /// Set once a brace or bracket did not close: none is looked for further on.
+    no_more_braces: bool,
+    no_more_brackets: bool,
     /// Where the quote stands that closes the text the message began with.
     message_end: usize,
     sink: &'b mut S,
@@ -162,6 +165,8 @@ impl<'a, 'b, S: Sink> Scanner<'a, 'b, S> {
             items: 0,
             dropped_openers: 0,
             no_more_quotes: false,
+            no_more_braces: false,
+            no_more_brackets: false,
             message_end: usize::MAX,
             sink,
         }
@@ -202,6 +207,7 @@ impl<'a, 'b, S: Sink> Scanner<'a, 'b, S> {
             b'"' => self.double_quote(),
             b'\'' | b'`' => self.single_quote(byte),
             b'=' => self.equals(),
+            b'[' | b'{' if self.collection(byte) => {}
             b'(' | b'[' | b'{' => {
                 self.glue.push(byte);
                 self.glue.openers += 1;
@@ -218,6 +224,29 @@ impl<'a, 'b, S: Sink> Scanner<'a, 'b, S> {
         }
     }
 
+    /// A list or map in brackets, which is one value whatever its length: `{a=b, c=d}`, `{"a":1}`, `[x, y]`.
+    fn collection(&mut self, opener: u8) -> bool {
+        let unclosed = if opener == b'{' { &mut self.no_more_braces } else { &mut self.no_more_brackets };
+        if *unclosed {
+            return false;
+        }
+        let window = &self.text[self.at..self.text.len().min(self.at + MAX_VALUE)];
+        let Some(length) = bracketed(window) else {
+            *unclosed = true;
+            return false;
+        };
+        let inner = &window[1..length - 1];
+        let is_collection = if opener == b'{' { memchr::memchr2(b'=', b':', inner).is_some() } else { is_list(inner) };
+        if is_collection {
+            self.glue.push(opener);
+            self.glue.openers += 1;
+            self.variable(Last::Variable);
+            self.at += length;
+            self.push_closer(window[length - 1]);
+        }
+        is_collection
+    }
+
     fn after_alphanumeric(&self) -> bool {
         self.at > 0 && is_alphanumeric(self.text[self.at - 1])
     }
@@ -232,7 +261,7 @@ impl<'a, 'b, S: Sink> Scanner<'a, 'b, S> {
         };
         let pair = self.glue.as_bytes().iter().rposition(|have| *have == opener);
         match pair {
-            Some(0) if self.last == Last::Word => {
+            Some(0) if self.last == Last::Word && opener == b'(' => {
                 self.glue.push(byte);
                 self.glue.openers = self.glue.openers.saturating_sub(1);
             }
@@ -407,11 +436,23 @@ impl<'a, 'b, S: Sink> Scanner<'a, 'b, S> {
             end = more;
             flags |= more_flags;
         }
+        while flags & ANY_LETTER != 0 && self.scope_inside(end) {
+            let (more, more_flags) = self.token_run(end + 2);
+            end = more;
+            flags |= more_flags;
+        }
         if flags & (ANY_LETTER | DIGIT) == 0 {
             self.punctuation(start, end);
             return;
         }
         if let Some(end) = self.long_address(start, end, flags) {
+            self.at = end;
+            self.variable(Last::Variable);
+            return;
+        }
+        if self.text.get(end) == Some(&b',')
+            && let Some(end) = self.name_list(end)
+        {
             self.at = end;
             self.variable(Last::Variable);
             return;
@@ -441,6 +482,27 @@ impl<'a, 'b, S: Sink> Scanner<'a, 'b, S> {
             end += 1;
         }
         (end, flags)
+    }
+
+    /// Whether `::` at `at` joins two names.
+    fn scope_inside(&self, at: usize) -> bool {
+        self.text.get(at..at + 2) == Some(b"::") && self.text.get(at + 2).is_some_and(|next| CLASS[usize::from(*next)] & ANY_LETTER != 0)
+    }
+
+    /// Where a list of three names or more with nothing but commas between them ends: `a,b,c`.
+    fn name_list(&self, first: usize) -> Option<usize> {
+        let mut end = first;
+        let mut commas = 0;
+        while end - first < MAX_VALUE && self.text.get(end) == Some(&b',') {
+            let (next, flags) = self.token_run(end + 1);
+            if flags & (ANY_LETTER | DIGIT) == 0 {
+                break;
+            }
+            end = next;
+            commas += 1;
+        }
+        let ends = self.text.get(end).is_none_or(|byte| !matches!(byte, b'=' | b'\''));
+        (commas >= 2 && ends).then(|| core_end(self.text, first, end))
     }
 
     fn apostrophe_inside(&self, at: usize) -> bool {
@@ -567,6 +629,39 @@ impl<'a, 'b, S: Sink> Scanner<'a, 'b, S> {
         }
         self.glue.clear();
     }
+}
+
+/// The length of the group of brackets that `text` begins with, which hold brackets in pairs.
+fn bracketed(text: &[u8]) -> Option<usize> {
+    let mut depth = 0usize;
+    for (at, byte) in text.iter().enumerate() {
+        match byte {
+            b'{' | b'[' => depth += 1,
+            b'}' | b']' => {
+                depth -= 1;
+                if depth == 0 {
+                    return Some(at + 1);
+                }
+            }
+            _ => {}
+        }
+    }
+    None
+}
+
+/// Whether what stands in square brackets is elements with commas between them, maps, or pairs such as `a:1 b:2`.
+fn is_list(inner: &[u8]) -> bool {
+    if inner.first() == Some(&b'{') && inner.last() == Some(&b'}') {
+        return true;
+    }
+    let separator = if memchr::memchr(b',', inner).is_some() { b',' } else { b' ' };
+    let is_element = |element: &[u8]| !element.is_empty() && !element.contains(&b' ') && (separator == b',' || is_pair(element));
+    inner.split(|byte| *byte == separator).map(crate::bytes::trim).all(is_element) && (separator == b',' || inner.contains(&b' '))
+}
+
+/// Whether a word is a key and its value, such as `name:x`.
+fn is_pair(word: &[u8]) -> bool {
+    memchr::memchr(b':', word).is_some_and(|colon| colon > 0 && colon + 1 < word.len())
 }
 
 /// A message that is one quoted string, without its quotes.
@@ -815,6 +910,10 @@ mod tests {
             ("\"Probe failed\" pod=\"a\" output=\"HTTP probe failed\"", "Probe failed pod=<*> output=<*>"),
             ("\"GET /a HTTP/1.1\" status=200", "GET <*> status=<*>"),
             ("environment:java.io.tmpdir=/tmp", "environment:java.io.tmpdir=<*>"),
+            ("pods [a, b] and [a/b,c] gone", "pods [<*>] and [<*>] gone"),
+            ("of [{a=b, c=d}] or {a=b} or map[] or map[a:b c:d]", "of [<*>] or {<*>} or map[<*>] or map[<*>]"),
+            ("test core::io::write of [some text here]", "test core::io::write of [some text here]"),
+            ("runner with tags a,b,c left, done", "runner with tags <*> left, done"),
             ("Path C:\\Windows\\x.dll, used", "Path <*>, used"),
         ];
         for (message, expected) in cases {
@@ -826,6 +925,13 @@ mod tests {
     fn long_message_is_cut() {
         let message = "word ".repeat(10_000);
         assert!(template(&message).len() < 96 * 6 + 8);
+    }
+
+    #[test]
+    fn many_lone_brackets_stay_linear() {
+        for bracket in ["{a=", "[a, ", "a,b,", "a::"] {
+            assert!(!template(&bracket.repeat(20_000)).is_empty());
+        }
     }
 
     #[test]

@@ -11,6 +11,7 @@ mod tails;
 mod values;
 
 use crate::absorb::{self, Union};
+use crate::gap;
 use crate::merge;
 use crate::severity::Severity;
 use crate::signature::{self, HashSink};
@@ -252,7 +253,11 @@ impl PatternTable {
             return self.count_overflow(severity);
         }
         let template = self.scratch.finish();
-        let covering = if learnable { self.covering(&template).or_else(|| self.absorbing(&template)) } else { None };
+        let covering = if learnable {
+            self.covering(&template).or_else(|| self.absorbing(&template)).or_else(|| self.filling(&template))
+        } else {
+            None
+        };
         let index = match covering {
             Some(index) => {
                 if let Some(Some(general)) = self.patterns.get(index as usize) {
@@ -286,12 +291,11 @@ impl PatternTable {
 
     /// A pattern that would become one with others if it came now.
     fn mergeable(&self) -> Option<u32> {
-        (0u32..).zip(&self.patterns).find_map(|(index, pattern)| {
-            let template = &pattern.as_ref().filter(|pattern| self.values.are_in(&pattern.template))?.template;
+        self.templates().find_map(|(index, template)| {
             let others: Vec<&Template> =
                 self.bucket(template.layout()).iter().filter(|other| **other != index).filter_map(|other| self.template(*other)).collect();
             let near = merge::near(template, others.iter().copied());
-            merge::learn(template, &others, &near, &|word| self.values.has(word)).map(|_| index)
+            merge::learn(template, &others, &near, &self.values).map(|_| index)
         })
     }
 
@@ -317,10 +321,18 @@ impl PatternTable {
             .map(|(index, _)| index)
     }
 
+    /// The pattern with a variable text that a message belongs to.
+    fn filling(&self, template: &Template) -> Option<u32> {
+        self.templates().find(|(_, known)| gap::covers(known, template)).map(|(index, _)| index)
+    }
+
+    fn templates(&self) -> impl Iterator<Item = (u32, &Template)> {
+        (0u32..).zip(&self.patterns).filter_map(|(index, pattern)| Some((index, &pattern.as_ref()?.template)))
+    }
+
     /// The patterns that agree with a template but for values, and what each is together with it.
     fn unions(&self, template: &Template) -> impl Iterator<Item = (u32, Union)> {
-        let known = (0u32..).zip(&self.patterns).filter_map(|(index, pattern)| Some((index, pattern.as_ref()?)));
-        known.filter_map(|(index, pattern)| Some((index, absorb::unite(&pattern.template, template)?)))
+        self.templates().filter_map(|(index, known)| Some((index, absorb::unite(known, template)?)))
     }
 
     /// The pattern with an open rest that the message in `scratch` belongs to.
@@ -378,7 +390,14 @@ impl PatternTable {
 
     /// One step of learning; returns the patterns that became one with `template`.
     fn learn(&self, template: &mut Template) -> Option<Vec<u32>> {
-        self.learn_words(template).or_else(|| self.learn_values(template))
+        self.learn_words(template).or_else(|| self.learn_values(template)).or_else(|| self.learn_gap(template))
+    }
+
+    /// Makes a variable of the only part in which templates of several words differ.
+    fn learn_gap(&self, template: &mut Template) -> Option<Vec<u32>> {
+        let (union, members) = gap::learn(template, self.templates())?;
+        *template = union;
+        Some(members)
     }
 
     /// Makes variables of words where other patterns have values.
@@ -402,7 +421,7 @@ impl PatternTable {
             return None;
         }
         let known: Vec<&Template> = known().collect();
-        let merge = merge::learn(template, &known, &near, &|word| self.values.has(word))?;
+        let merge = merge::learn(template, &known, &near, &self.values)?;
         template.generalise(merge.places);
         Some(merge.members.into_iter().filter_map(|member| bucket.get(member).copied()).collect())
     }
@@ -444,6 +463,7 @@ impl PatternTable {
         self.unalias(pattern.id);
         self.live += 1;
         self.familiar.add(pattern.template.slots());
+        self.values.note_announcers(&pattern.template);
         self.template_bytes += pattern.taken;
         if free == self.patterns.len() {
             self.patterns.push(Some(pattern));
@@ -704,15 +724,44 @@ mod tests {
         );
     }
 
-    fn errors(count: u64) -> Vec<String> {
-        (0..count).map(|n| format!("could not open file: {}", (0..=n % 4).map(|k| word(n * 7 + k)).collect::<Vec<_>>().join(" "))).collect()
+    fn texts(count: u64) -> Vec<String> {
+        (0..count).map(|n| format!("state of the pump: {}", (0..=n % 4).map(|k| word(n * 7 + k)).collect::<Vec<_>>().join(" "))).collect()
     }
 
     #[test]
     fn many_texts_behind_one_head_are_a_variable() {
-        let ids: BTreeSet<PatternId> = final_ids(&errors(40)).into_values().collect();
+        let ids: BTreeSet<PatternId> = final_ids(&texts(40)).into_values().collect();
+        assert_eq!(ids.into_iter().collect::<Vec<_>>(), [PatternId::of("state of the pump: <*>")]);
+        assert_eq!(final_ids(&texts(2)).into_values().collect::<BTreeSet<_>>().len(), 2);
+    }
+
+    #[test]
+    fn any_text_behind_a_failure_is_its_reason() {
+        let messages = ["could not open file: no such device", "could not open file: access denied by policy"].map(str::to_owned);
+        let ids: BTreeSet<PatternId> = final_ids(&messages).into_values().collect();
         assert_eq!(ids.into_iter().collect::<Vec<_>>(), [PatternId::of("could not open file: <*>")]);
-        assert_eq!(final_ids(&errors(4)).into_values().collect::<BTreeSet<_>>().len(), 4);
+    }
+
+    #[test]
+    fn a_text_in_a_statement_survives_a_restart() {
+        let (mut before, mut budget) = table();
+        for text in ["broken pipe", "timeout", "no such host", "end of the file"] {
+            before.observe(&[format!("request {text} was ended by the other server").as_bytes()], Severity::ERROR, 0, &mut budget);
+        }
+        let mut after = PatternTable::new(Limits::default());
+        after.load(&before.save(), 0, &mut budget);
+        let id = after.observe(&[b"request of somebody was ended by the other server"], Severity::ERROR, 0, &mut budget);
+        assert_eq!((id, after.len()), (PatternId::of("request <*> was ended by the other server"), 1));
+    }
+
+    #[test]
+    fn two_words_behind_a_word_that_values_follow_are_enough() {
+        let messages = ["printer db7 is online now", "printer 12 was paused", "printer main was paused", "printer floor was paused"];
+        let messages = messages.map(str::to_owned);
+        let ids: BTreeSet<PatternId> = final_ids(&messages[1..]).into_values().collect();
+        assert!(ids.contains(&PatternId::of("printer <*> was paused")) && ids.len() == 1);
+        let messages = ["printer main has been paused", "printer floor has been paused"].map(str::to_owned);
+        assert_eq!(final_ids(&messages).into_values().collect::<BTreeSet<_>>().len(), 2);
     }
 
     #[test]
@@ -747,10 +796,8 @@ mod tests {
     #[test]
     fn many_users_are_not_many_texts() {
         let users = ["ann", "bob", "eve", "joe", "kim", "lee"];
-        let messages: Vec<String> = users
-            .iter()
-            .flat_map(|user| ["locked", "bad credentials"].map(|text| format!("login of user {user} failed: {text}")))
-            .collect();
+        let messages: Vec<String> =
+            users.iter().flat_map(|user| ["locked", "bad credentials"].map(|text| format!("login of the user {user}: {text}"))).collect();
         let ids: BTreeSet<PatternId> = final_ids(&messages).into_values().collect();
         assert_eq!(ids.len(), 2);
     }
@@ -758,13 +805,13 @@ mod tests {
     #[test]
     fn open_rest_survives_a_restart() {
         let (mut before, mut budget) = table();
-        for message in errors(12) {
+        for message in texts(12) {
             before.observe(&[message.as_bytes()], Severity::ERROR, 0, &mut budget);
         }
         let mut after = PatternTable::new(Limits::default());
         after.load(&before.save(), 0, &mut budget);
-        let id = after.observe(&[b"could not open file: never seen before (at all)"], Severity::ERROR, 0, &mut budget);
-        assert_eq!((id, after.len()), (PatternId::of("could not open file: <*>"), 1));
+        let id = after.observe(&[b"state of the pump: never seen before (at all)"], Severity::ERROR, 0, &mut budget);
+        assert_eq!((id, after.len()), (PatternId::of("state of the pump: <*>"), 1));
     }
 
     #[test]

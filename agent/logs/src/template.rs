@@ -1,7 +1,9 @@
 //! A signature kept for learning: the words of a message, the punctuation between them, and which places vary.
 //! Must stay a pure function of the message: its text is what ids are hashes of.
 
+use crate::grammar;
 use crate::hash;
+use crate::head::{Head, HeadFinder, Part, head_end};
 use crate::signature::{self, PLACEHOLDER, Sink};
 use std::fmt;
 use std::ops::Range;
@@ -28,7 +30,7 @@ impl fmt::Display for PatternId {
     }
 }
 
-/// One place of a template: a constant word by its hash, a variable that the message's form shows, a word that was
+/// One place of a template: a constant word by its hash, a variable that the message's form shows, a word or a text that was
 /// learned to vary, or all that follows where any text may follow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Slot(u64);
@@ -40,6 +42,8 @@ impl Slot {
     pub(crate) const LEARNED: Self = Self(1);
     /// The rest of the message, which was learned to vary.
     pub(crate) const REST: Self = Self(4);
+    /// One field or more that were learned to vary.
+    pub(crate) const TEXT: Self = Self(5);
 
     /// A constant word.
     pub(crate) fn word(word: &[u8]) -> Self {
@@ -54,25 +58,6 @@ impl Slot {
     /// The word's hash; a number without its second bit is no word.
     pub(crate) fn as_u64(self) -> u64 {
         self.0
-    }
-}
-
-/// Words of prose in front of a colon that make them the head of a message.
-const HEAD_WORDS: u32 = 3;
-
-/// The part of a message up to a colon behind several words of prose: `could not open the file <*>: `.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Head {
-    /// How many slots it has.
-    pub(crate) slots: usize,
-    /// Equal for heads that differ in words only.
-    pub(crate) layout: u64,
-}
-
-impl Head {
-    /// The hash of this head of `slots`.
-    pub(crate) fn hash(self, slots: &[Slot]) -> u64 {
-        slots.iter().take(self.slots).fold(self.layout, |hash, slot| hash::mix(hash, slot.as_u64()))
     }
 }
 
@@ -141,9 +126,25 @@ impl Template {
             && mine.zip(theirs).skip(1).all(|(mine, theirs)| self.glue(mine) == other.glue(theirs))
     }
 
+    /// Whether a field is the same as one of another template, or has learned variables where that has words.
+    pub(crate) fn field_covers(&self, index: usize, other: &Self, other_index: usize) -> bool {
+        let (mine, theirs) = (self.field(index), other.field(other_index));
+        mine.len() == theirs.len()
+            && self.slots[mine.clone()]
+                .iter()
+                .zip(&other.slots[theirs.clone()])
+                .all(|(mine, theirs)| mine == theirs || *mine == Slot::LEARNED)
+            && mine.zip(theirs).skip(1).all(|(mine, theirs)| self.glue(mine) == other.glue(theirs))
+    }
+
     /// Whether a field is a `key=value`.
     pub(crate) fn is_keyed(&self, index: usize) -> bool {
-        self.field(index).any(|slot| self.glue(slot + 1).first() == Some(&b'='))
+        self.field(index).any(|slot| self.is_key(slot))
+    }
+
+    /// Whether the word at `index` is the key of a value.
+    pub(crate) fn is_key(&self, index: usize) -> bool {
+        self.glue(index + 1).first() == Some(&b'=')
     }
 
     /// Equal for templates that differ in words only.
@@ -154,6 +155,27 @@ impl Template {
     /// The head, if the message has one.
     pub(crate) fn head(&self) -> Option<Head> {
         self.head
+    }
+
+    /// Constant words of fields.
+    pub(crate) fn words_in(&self, fields: Range<usize>) -> usize {
+        fields.flat_map(|field| self.field(field)).filter(|slot| self.slots[*slot].is_word()).count()
+    }
+
+    /// Whether two templates may share several constant words: a quick look before they are compared.
+    pub(crate) fn shares_words(&self, other: &Self) -> bool {
+        (self.words & other.words).count_ones() > 2
+    }
+
+    /// Whether all constant words may be in another template too: a quick look before they are compared.
+    pub(crate) fn is_within(&self, other: &Self) -> bool {
+        self.words & !other.words == 0
+    }
+
+    /// The field that stands for any text, if there is one.
+    pub(crate) fn text_field(&self) -> Option<usize> {
+        let slot = self.slots.iter().position(|slot| *slot == Slot::TEXT)?;
+        (0..self.fields()).find(|field| self.field(*field).contains(&slot))
     }
 
     /// Whether the rest behind the head is a variable.
@@ -195,7 +217,7 @@ impl Template {
     pub(crate) fn is_identifier(&self, index: usize) -> bool {
         let word = self.word_text(index);
         let inner_capital = word.windows(2).any(|pair| pair[0].is_ascii_lowercase() && pair[1].is_ascii_uppercase());
-        inner_capital || word.iter().any(|byte| matches!(byte, b'_' | b'-' | b'/' | b'$' | b'#'))
+        inner_capital || word.iter().any(|byte| matches!(byte, b'_' | b'-' | b'/' | b'$' | b'#' | b':'))
     }
 
     /// Whether the word at `index` stands alone in brackets.
@@ -203,10 +225,54 @@ impl Template {
         matches!(self.glue(index).last(), Some(b'(' | b'[')) && matches!(self.glue(index + 1).first(), Some(b')' | b']'))
     }
 
-    /// Whether the word at `index` ends as participles do: what is or was done, rather than to whom.
+    /// Whether the word at `index` is what is or was done, rather than to whom.
     pub(crate) fn is_participle(&self, index: usize) -> bool {
-        let word = self.word_text(index);
-        word.len() > 4 && (word.ends_with(b"ed") || word.ends_with(b"ing"))
+        grammar::is_participle(self.word_text(index))
+    }
+
+    /// Whether the word at `index` is grammar, which is never a value.
+    pub(crate) fn is_grammar(&self, index: usize) -> bool {
+        grammar::is_function_word(self.word_text(index))
+    }
+
+    /// The word that stands directly in front of a place.
+    pub(crate) fn word_before(&self, index: usize) -> Option<Slot> {
+        let before = index.checked_sub(1)?;
+        let beside = matches!(self.glue(index), b" " | b" (" | b" [" | b" #" | b": ");
+        let word = self.slots[before];
+        (beside && word.is_word() && !self.is_grammar(before)).then_some(word)
+    }
+
+    /// Whether a verb stands at `index`, as the words in front of it tell: `could not open`, `failed to open`.
+    pub(crate) fn is_verb(&self, index: usize) -> bool {
+        let word =
+            |back: usize| index.checked_sub(back).filter(|at| self.glue(at + 1) == b" ").map(|at| self.word_text(at)).unwrap_or_default();
+        grammar::introduces_verb(word(1)) || word(1) == b"to" && grammar::takes_infinitive(word(2))
+    }
+
+    /// The words that stand directly in front of values.
+    pub(crate) fn announcers(&self) -> impl Iterator<Item = Slot> {
+        (0..self.slots.len()).filter(|place| !self.slots[*place].is_word()).filter_map(|place| self.word_before(place))
+    }
+
+    /// Whether the word at `index` is a preposition.
+    pub(crate) fn is_preposition(&self, index: usize) -> bool {
+        grammar::is_preposition(self.word_text(index))
+    }
+
+    /// Whether what stands in front of the word at `index` makes a value of it likely: a preposition, or a colon behind a name.
+    pub(crate) fn is_announced(&self, index: usize) -> bool {
+        match (self.glue(index), index.checked_sub(1)) {
+            (b" ", Some(before)) => self.is_preposition(before),
+            (b": ", Some(_)) => true,
+            _ => false,
+        }
+    }
+
+    /// Whether the word at `index` begins a sentence of several words.
+    pub(crate) fn begins_sentence(&self, index: usize) -> bool {
+        let behind = index == 0 || self.glue(index).ends_with(b": ");
+        behind && self.glue(index + 1).first() == Some(&b' ') && self.is_capitalised(index)
     }
 
     /// Whether the word at `index` begins with a capital letter and is no identifier: so a sentence begins.
@@ -294,19 +360,8 @@ pub(crate) struct Builder {
     layout: u64,
     /// The layout in front of the last glue.
     layout_before_glue: u64,
-    /// Words of prose so far.
-    prose: u32,
-    /// Brackets that are open, and that were where the head ended: a head within brackets that close in front of
-    /// a word is none, unless an exception follows it.
-    depth: usize,
-    head_depth: usize,
-    head: Option<Head>,
+    head: HeadFinder,
     full: bool,
-}
-
-/// The part of the punctuation between two words that ends a head: up to a colon and a space.
-fn head_end(glue: &[u8]) -> Option<&[u8]> {
-    memchr::memmem::find(glue, b": ").map(|colon| &glue[..colon + 2])
 }
 
 impl Builder {
@@ -317,8 +372,12 @@ impl Builder {
         let glue_end = self.text.len();
         self.full = glue_end + word.len() > MAX_TEXT;
         let (slot, word) = if self.full { (Slot::VARIABLE, &b""[..]) } else { (slot, word) };
-        self.note_head(slot, word, glue_end);
-        self.note_field(glue_end);
+        let glue_start = self.ends.last().map_or(0, |(_, end)| usize::from(*end));
+        let glue = self.text.get(glue_start..glue_end).unwrap_or_default();
+        self.head.part(&Part { slot, word, glue, index: self.slots.len(), layout: self.layout_before_glue });
+        if self.slots.is_empty() || glue.contains(&b' ') {
+            self.fields.push(u16::try_from(self.slots.len()).unwrap_or(u16::MAX));
+        }
         self.text.extend_from_slice(word);
         let end = u16::try_from(self.text.len()).unwrap_or(u16::MAX);
         self.slots.push(slot);
@@ -326,37 +385,10 @@ impl Builder {
         let kind = match slot {
             Slot::VARIABLE => 1,
             Slot::REST => 2,
+            Slot::TEXT => 3,
             _ => 0,
         };
         self.layout = hash::mix(self.layout, kind);
-    }
-
-    /// Notes that the slot to come begins a field, if white space stands in front of it.
-    fn note_field(&mut self, glue_end: usize) {
-        let glue_start = self.ends.last().map_or(0, |(_, end)| usize::from(*end));
-        let spaced = self.text.get(glue_start..glue_end).is_some_and(|glue| glue.contains(&b' '));
-        if self.slots.is_empty() || spaced {
-            self.fields.push(u16::try_from(self.slots.len()).unwrap_or(u16::MAX));
-        }
-    }
-
-    /// Counts words of prose and notes where the head ends, if it ends in front of the slot to come: behind a colon, or at
-    /// the type of an exception.
-    fn note_head(&mut self, slot: Slot, word: &[u8], glue_end: usize) {
-        let glue_start = self.ends.last().map_or(0, |(_, end)| usize::from(*end));
-        let glue = self.text.get(glue_start..glue_end).unwrap_or_default();
-        if self.depth < self.head_depth {
-            self.head = None;
-            self.head_depth = 0;
-        }
-        let exception = glue == b" " && self.prose + 1 >= HEAD_WORDS && signature::is_exception_type(word);
-        if self.head.is_none() && (self.prose >= HEAD_WORDS || exception || slot == Slot::REST) {
-            self.head_depth = if signature::is_exception_type(word) { 0 } else { self.depth };
-            let end = head_end(glue).or((exception || slot == Slot::REST).then_some(glue));
-            self.head = end.map(|end| Head { slots: self.slots.len(), layout: hash::mix_bytes(self.layout_before_glue, end) });
-        }
-        self.prose +=
-            u32::from(slot != Slot::VARIABLE && (self.slots.is_empty() || matches!(glue, b" " | b") " | b": " | b" (" | b" [" | b"] ")));
     }
 
     /// Starts anew with the parts of a message, joined by `: `.
@@ -366,10 +398,7 @@ impl Builder {
         self.text.clear();
         self.fields.clear();
         self.layout = 0;
-        self.prose = 0;
-        self.depth = 0;
-        self.head_depth = 0;
-        self.head = None;
+        self.head = HeadFinder::default();
         self.full = false;
         for (index, part) in parts.iter().enumerate() {
             if index > 0 {
@@ -377,11 +406,6 @@ impl Builder {
             }
             signature::scan(part, self);
         }
-    }
-
-    /// Adds a word that is known to vary.
-    pub(crate) fn learned(&mut self) {
-        self.place(Slot::LEARNED, b"");
     }
 
     /// Adds a variable of another template.
@@ -413,7 +437,7 @@ impl Builder {
 
     /// The head so far.
     pub(crate) fn head(&self) -> Option<Head> {
-        self.head
+        self.head.head()
     }
 
     /// The slots so far.
@@ -431,7 +455,7 @@ impl Builder {
             words: words(&self.slots),
             values: values(&self.slots),
             layout: self.layout,
-            head: self.head,
+            head: self.head.head(),
         }
     }
 }
@@ -442,11 +466,7 @@ impl Sink for Builder {
             self.text.extend_from_slice(glue);
             self.layout_before_glue = self.layout;
             self.layout = hash::mix_bytes(self.layout, glue);
-            self.depth = glue.iter().fold(self.depth, |depth, byte| match byte {
-                b'(' | b'[' | b'{' => depth + 1,
-                b')' | b']' | b'}' => depth.saturating_sub(1),
-                _ => depth,
-            });
+            self.head.glue(glue);
         }
     }
 

@@ -2,8 +2,8 @@
 //! Must never hold a value that was learned to vary, and must survive damage: what cannot be read is skipped.
 //!
 //! After a first line with the version, one line a pattern: glue as it is, a word between `0x01` and `0x02`,
-//! a variable as `0x03`, a learned variable as `0x04`, a rest
-//! that varies as `0x05`. None of these bytes can stand in glue or word.
+//! a variable as `0x03`, a learned variable as `0x04`, a rest that varies as `0x05`, a text that varies as `0x06`. None of these bytes
+//! can stand in glue or word.
 
 use crate::signature::Sink;
 use crate::template::{Builder, Slot, Template};
@@ -11,9 +11,9 @@ use crate::template::{Builder, Slot, Template};
 const VERSION: &[u8] = b"remora-patterns 1";
 const WORD: u8 = 1;
 const WORD_END: u8 = 2;
-const VARIABLE: u8 = 3;
-const LEARNED: u8 = 4;
-const REST: u8 = 5;
+/// The marks of what is no word.
+const VALUES: [(u8, Slot); 4] = [(3, Slot::VARIABLE), (4, Slot::LEARNED), (5, Slot::REST), (6, Slot::TEXT)];
+const LAST_MARK: u8 = 6;
 /// Patterns read at most.
 const MAX_PATTERNS: usize = 4096;
 
@@ -31,16 +31,13 @@ fn line(template: &Template) -> Vec<u8> {
     let mut out = Vec::new();
     let tail = template.parts(|slot, glue, word| {
         out.extend_from_slice(glue);
-        if slot == Slot::LEARNED {
-            out.push(LEARNED);
-        } else if slot == Slot::VARIABLE {
-            out.push(VARIABLE);
-        } else if slot == Slot::REST {
-            out.push(REST);
-        } else {
-            out.push(WORD);
-            out.extend_from_slice(word);
-            out.push(WORD_END);
+        match VALUES.iter().find(|(_, value)| *value == slot) {
+            Some((mark, _)) => out.push(*mark),
+            None => {
+                out.push(WORD);
+                out.extend_from_slice(word);
+                out.push(WORD_END);
+            }
         }
     });
     out.extend_from_slice(tail);
@@ -58,7 +55,7 @@ fn template(line: &[u8]) -> Option<Template> {
     std::str::from_utf8(line).ok()?;
     let mut builder = Builder::default();
     let mut rest = line;
-    while let Some(mark) = rest.iter().position(|byte| (WORD..=REST).contains(byte)) {
+    while let Some(mark) = rest.iter().position(|byte| (WORD..=LAST_MARK).contains(byte)) {
         if mark > 0 {
             builder.glue(&rest[..mark]);
         }
@@ -69,19 +66,10 @@ fn template(line: &[u8]) -> Option<Template> {
                 builder.word(&after[..end]);
                 &after[end + 1..]
             }
-            VARIABLE => {
-                builder.variable();
+            mark => {
+                builder.value(VALUES.iter().find(|(known, _)| *known == mark)?.1);
                 after
             }
-            LEARNED => {
-                builder.learned();
-                after
-            }
-            REST => {
-                builder.rest();
-                after
-            }
-            _ => return None,
         };
     }
     if !rest.is_empty() {

@@ -2,13 +2,15 @@
 //! Must stay a function of the set of templates, as all learning here.
 //!
 //! Error texts have any number of words, so their templates differ in layout and word by word merging never sees them
-//! together. Behind a head of several words of prose, five different texts make the rest of the message one variable.
+//! together. Behind a head of several words of prose, three different texts make the rest of the message one variable; behind one
+//! that reports a failure or a result, any text is one.
 
-use crate::template::{Head, Slot, Template};
+use crate::head::{Head, Tail};
+use crate::template::{Slot, Template};
 use rustc_hash::FxHashMap;
 
 /// Different texts behind one head that make the rest a variable.
-const ENOUGH: u32 = 5;
+const ENOUGH: u32 = 3;
 
 /// The patterns that have a head, by it.
 #[derive(Debug, Default)]
@@ -31,7 +33,11 @@ impl Tails {
         let texts = if template.slots().iter().skip(head.slots).all(|slot| *slot != Slot::LEARNED) { 1 } else { weight.min(ENOUGH) };
         alike.push((index, texts));
         let texts: u32 = alike.iter().map(|(_, weight)| weight).sum();
-        (texts >= ENOUGH).then(|| alike.iter().map(|(index, _)| *index).collect())
+        let enough = match head.tail {
+            Tail::Reason => 1,
+            Tail::Unknown => ENOUGH,
+        };
+        (texts >= enough).then(|| alike.iter().map(|(index, _)| *index).collect())
     }
 
     /// Forgets a pattern.

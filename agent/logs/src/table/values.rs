@@ -1,48 +1,54 @@
-//! The words that were learned to vary, in whatever pattern: users, hosts and queues are named by many statements.
+//! The words that were learned to vary, in whatever pattern, and the words in front of values: users, hosts and queues are named by
+//! many statements.
 //! Must stay bounded: when it is full, no further word is remembered.
 
 use super::familiar::Familiar;
+use crate::evidence::Vocabulary;
 use crate::template::{Slot, Template};
 
 /// Most words that are remembered; more would make a value of every word.
 const MAX_WORDS: u32 = 4096;
 
-/// A set of words that vary.
+/// What is known of words.
 #[derive(Debug)]
 pub(super) struct Values {
     words: Familiar,
+    /// Words in front of values.
+    announcers: Familiar,
+    /// How many more may be remembered.
     left: u32,
-    /// A word of other patterns was added since they were compared.
+    /// A word was added since the patterns were compared.
     news: bool,
 }
 
 impl Default for Values {
     fn default() -> Self {
-        Self { words: Familiar::default(), left: MAX_WORDS, news: false }
+        Self { words: Familiar::default(), announcers: Familiar::default(), left: MAX_WORDS, news: false }
     }
 }
 
 impl Values {
-    /// Whether a word varies in some pattern.
-    pub(super) fn has(&self, word: Slot) -> bool {
-        self.words.has(word)
-    }
-
-    /// Whether a template has such a word.
-    pub(super) fn are_in(&self, template: &Template) -> bool {
-        template.slots().iter().any(|slot| slot.is_word() && self.has(*slot))
-    }
-
     /// Notes the words of `special` that are a variable of `general`; `patterns` are the words of all patterns.
     pub(super) fn note(&mut self, special: &Template, general: &Template, patterns: &Familiar) {
         if special.slots().len() != general.slots().len() {
             return;
         }
         for (word, slot) in special.slots().iter().zip(general.slots()) {
-            if word.is_word() && *slot == Slot::LEARNED && self.left > 0 && !self.has(*word) {
+            if word.is_word() && *slot == Slot::LEARNED && self.left > 0 && !self.varies(*word) {
                 self.words.add(&[*word]);
                 self.left -= 1;
                 self.news |= patterns.has(*word);
+            }
+        }
+    }
+
+    /// Notes the words in front of the values of a pattern.
+    pub(super) fn note_announcers(&mut self, template: &Template) {
+        for word in template.announcers() {
+            if self.left > 0 && !self.announces(word) {
+                self.announcers.add(&[word]);
+                self.left -= 1;
+                self.news = true;
             }
         }
     }
@@ -54,6 +60,16 @@ impl Values {
 
     /// Bytes held.
     pub(super) fn bytes(&self) -> usize {
-        self.words.bytes()
+        self.words.bytes() + self.announcers.bytes()
+    }
+}
+
+impl Vocabulary for Values {
+    fn varies(&self, word: Slot) -> bool {
+        self.words.has(word)
+    }
+
+    fn announces(&self, word: Slot) -> bool {
+        self.announcers.has(word)
     }
 }

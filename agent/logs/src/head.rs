@@ -1,0 +1,193 @@
+//! Finds where the head of a message ends: the part behind which any text may follow, `could not open the file <*>: `.
+//! Must stay a function of the message alone.
+
+use crate::grammar;
+use crate::hash;
+use crate::signature;
+use crate::template::Slot;
+
+/// Words of prose in front of a colon that make them the head of a message.
+const PROSE: u32 = 3;
+/// Words of prose in the clause in front of a colon, if they say that something failed or was done.
+const REASONED: u32 = 2;
+
+/// What follows a head.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Tail {
+    /// The reason or the result of what the head reports: a text.
+    Reason,
+    /// A text, or the rest of the statement.
+    Unknown,
+}
+
+/// The part of a message in front of a text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Head {
+    /// How many slots it has.
+    pub(crate) slots: usize,
+    /// Equal for heads that differ in words only.
+    pub(crate) layout: u64,
+    /// What follows.
+    pub(crate) tail: Tail,
+}
+
+impl Head {
+    /// The hash of this head of `slots`.
+    pub(crate) fn hash(self, slots: &[Slot]) -> u64 {
+        slots.iter().take(self.slots).fold(self.layout, |hash, slot| hash::mix(hash, slot.as_u64()))
+    }
+}
+
+/// The part of the punctuation between two words that ends a head: up to a colon and a space, which one mark may precede.
+pub(crate) fn head_end(glue: &[u8]) -> Option<&[u8]> {
+    let colon = memchr::memmem::find(glue, b": ").filter(|colon| *colon <= 1)?;
+    glue.get(..colon + 2)
+}
+
+/// What the word before says about what follows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Before {
+    #[default]
+    Nothing,
+    /// `with`, in front of `error`.
+    With,
+    /// `due`, in front of `to`.
+    Due,
+    /// `with error`, `due to`: a reason follows.
+    Reason,
+    /// A past participle.
+    Done,
+    /// The type of an exception, in front of its message.
+    Exception,
+}
+
+impl Before {
+    fn then(self, word: &[u8]) -> Self {
+        match (self, word) {
+            (Self::With, b"error") | (Self::Due, b"to") => Self::Reason,
+            (_, b"with") => Self::With,
+            (_, b"due") => Self::Due,
+            _ if signature::is_exception_type(word) => Self::Exception,
+            _ if grammar::is_past_participle(word) => Self::Done,
+            _ => Self::Nothing,
+        }
+    }
+}
+
+/// A part of a message that is added.
+pub(crate) struct Part<'a> {
+    pub(crate) slot: Slot,
+    pub(crate) word: &'a [u8],
+    /// The punctuation in front of it.
+    pub(crate) glue: &'a [u8],
+    /// How many parts are in front of it.
+    pub(crate) index: usize,
+    /// The layout in front of the glue.
+    pub(crate) layout: u64,
+}
+
+/// Follows a message part by part until its head ends.
+#[derive(Debug, Default)]
+pub(crate) struct HeadFinder {
+    /// Words of prose so far, and those in the last clause.
+    prose: u32,
+    clause: u32,
+    /// A word said that something went wrong.
+    failed: bool,
+    before: Before,
+    /// Brackets that are open, and that were where the head ended: a head within brackets that close in front of
+    /// a word is none, unless an exception follows it.
+    depth: usize,
+    head_depth: usize,
+    head: Option<Head>,
+}
+
+impl HeadFinder {
+    /// The head so far.
+    pub(crate) fn head(&self) -> Option<Head> {
+        self.head
+    }
+
+    /// Follows the brackets of punctuation.
+    pub(crate) fn glue(&mut self, glue: &[u8]) {
+        self.depth = glue.iter().fold(self.depth, |depth, byte| match byte {
+            b'(' | b'[' | b'{' => depth + 1,
+            b')' | b']' | b'}' => depth.saturating_sub(1),
+            _ => depth,
+        });
+    }
+
+    /// Notes where the head ends, if it does in front of a part: behind a colon, at the type of an exception, or behind what
+    /// announces a reason.
+    pub(crate) fn part(&mut self, part: &Part<'_>) {
+        if self.depth < self.head_depth {
+            self.head = None;
+            self.head_depth = 0;
+        }
+        if self.head.is_none() {
+            self.head = self.end_before(part);
+            self.head_depth = if signature::is_exception_type(part.word) || self.head.is_none() { 0 } else { self.depth };
+        }
+        self.read(part);
+    }
+
+    fn end_before(&self, part: &Part<'_>) -> Option<Head> {
+        let exception = part.glue == b" " && self.prose + 1 >= PROSE && signature::is_exception_type(part.word);
+        let announced = part.glue == b" " && self.prose >= PROSE && self.before == Before::Reason;
+        let clause = self.clause >= REASONED && (self.failed || self.before == Before::Done);
+        let text = part.slot.is_word() && !signature::is_exception_type(part.word);
+        let reported = text && (clause || self.before == Before::Exception);
+        let open = part.slot == Slot::REST;
+        let end = match head_end(part.glue) {
+            Some(end) if self.prose >= PROSE || reported || open => end,
+            _ if exception || announced || open => part.glue,
+            _ => return None,
+        };
+        let tail = if announced || reported { Tail::Reason } else { Tail::Unknown };
+        Some(Head { slots: part.index, layout: hash::mix_bytes(part.layout, end), tail })
+    }
+
+    fn read(&mut self, part: &Part<'_>) {
+        if part.glue.contains(&b':') {
+            self.clause = 0;
+        }
+        let spaced = part.index == 0 || matches!(part.glue, b" " | b") " | b": " | b" (" | b" [" | b"] ");
+        let prose = u32::from(part.slot != Slot::VARIABLE && spaced);
+        self.prose += prose;
+        self.clause += prose;
+        self.failed |= part.slot.is_word() && grammar::tells_failure(part.word);
+        self.before = self.before.then(part.word);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::template::Template;
+
+    fn head(message: &str) -> Option<(usize, Tail)> {
+        Template::of(&[message.as_bytes()]).head().map(|head| (head.slots, head.tail))
+    }
+
+    #[test]
+    fn what_follows_a_failure_or_what_was_done_is_a_reason() {
+        assert_eq!(head("parse failed: no such host"), Some((2, Tail::Reason)));
+        assert_eq!(head("payment 5 of bob declined: card expired"), Some((5, Tail::Reason)));
+        assert_eq!(head("session 5 ended with error no such host"), Some((5, Tail::Reason)));
+        assert_eq!(head("stopped the transfer due to high load"), Some((5, Tail::Reason)));
+    }
+
+    #[test]
+    fn other_heads_need_more_words_and_may_be_followed_by_anything() {
+        assert_eq!(head("state of the pump: on fire"), Some((4, Tail::Unknown)));
+        assert_eq!(head("pump state: on fire"), None);
+        assert_eq!(head("error: on fire"), None);
+        assert_eq!(head("mailer: reject: on fire"), None);
+    }
+
+    #[test]
+    fn values_behind_a_colon_are_no_reason() {
+        assert_eq!(head("upload aborted: 'shop'"), None);
+        assert_eq!(head("upload aborted: disk full"), Some((2, Tail::Reason)));
+    }
+}

@@ -130,18 +130,15 @@ impl TraceContext {
     }
 }
 
-/// Values of lower-case hexadecimal digits; [`NO_DIGIT`] for all else.
-static DIGITS: [u8; 256] = {
-    let mut table = [NO_DIGIT; 256];
-    let mut value = 0;
-    while value < 16 {
-        table[b"0123456789abcdef"[value] as usize] = value as u8;
-        value += 1;
-    }
-    table
-};
+/// Value of a lower-case hexadecimal digit; [`NO_DIGIT`] for all else. Neither a branch nor a table, so that the compiler
+/// reads many at once.
+fn digit(byte: u8) -> u8 {
+    let (number, letter) = (byte.wrapping_sub(b'0'), byte.wrapping_sub(b'a'));
+    let number = if number < 10 { number } else { NO_DIGIT };
+    if letter < 6 { letter + 10 } else { number }
+}
 
-/// What is no digit in [`DIGITS`]: it has bits that no digit's value has.
+/// What is no digit: it has bits that no digit's value has.
 const NO_DIGIT: u8 = 0xf0;
 
 fn hex_byte(two: &[u8]) -> Option<u8> {
@@ -149,14 +146,10 @@ fn hex_byte(two: &[u8]) -> Option<u8> {
 }
 
 fn hex_array<const N: usize>(digits: &[u8]) -> Option<[u8; N]> {
-    let mut bytes = [0; N];
-    let mut seen = 0;
-    for (byte, [high, low]) in bytes.iter_mut().zip(digits.as_chunks::<2>().0) {
-        let (high, low) = (DIGITS[usize::from(*high)], DIGITS[usize::from(*low)]);
-        seen |= high | low;
-        *byte = high << 4 | low & 0xf;
-    }
-    (seen & NO_DIGIT == 0).then_some(bytes)
+    let mut pairs = *<&[[u8; 2]; N]>::try_from(digits.as_chunks().0).ok()?;
+    pairs.as_flattened_mut().iter_mut().for_each(|byte| *byte = digit(*byte));
+    let seen = pairs.as_flattened().iter().fold(0, |seen, value| seen | value);
+    (seen & NO_DIGIT == 0).then(|| pairs.map(|[high, low]| high << 4 | low))
 }
 
 /// What both ends of one call see alike, through NAT and any segmentation: the TCP sequence number of the request's

@@ -278,7 +278,7 @@ impl Line {
         let range = self.value.range();
         let Some(value) = bytes.get(range.clone()).filter(|_| range.contains(&at)) else { return false };
         let is_trimmed = || value.trim_ascii().len() == value.len();
-        find(b'\n', value).is_none() && (self.name.is_none() || is_trimmed())
+        memchr::memchr(b'\n', value).is_none() && (self.name.is_none() || is_trimmed())
     }
 }
 

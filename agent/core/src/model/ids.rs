@@ -182,6 +182,20 @@ mod tests {
     use super::*;
 
     #[test]
+    fn only_lower_case_digits_have_a_value() {
+        for byte in 0..=u8::MAX {
+            let value = b"0123456789abcdef".iter().position(|digit| *digit == byte);
+            assert_eq!(
+                [hex_byte(&[byte, b'3']), hex_byte(&[b'5', byte])].map(|byte| byte.map(usize::from)),
+                match value {
+                    Some(value) => [Some(value << 4 | 3), Some(5 << 4 | value)],
+                    None => [None, None],
+                }
+            );
+        }
+    }
+
+    #[test]
     fn traceparent_is_read_as_w3c_says() {
         let read = |value: &str| TraceContext::parse(value.as_bytes()).map(|c| format!("{} {} {}", c.trace, c.parent, c.flags));
         let ok = "4bf92f3577b34da6a3ce929d0e0e4736 00f067aa0ba902b7 1".to_owned();

@@ -120,6 +120,9 @@ impl HeadFinder {
     /// Notes where the head ends, if it does in front of a part: behind a colon, at the type of an exception, or behind what
     /// announces a reason.
     pub(crate) fn part(&mut self, part: &Part<'_>) {
+        if self.head.is_some() && self.head_depth == 0 {
+            return;
+        }
         if self.depth < self.head_depth {
             self.head = None;
             self.head_depth = 0;

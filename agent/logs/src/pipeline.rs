@@ -93,11 +93,6 @@ impl Pipeline {
         table
     }
 
-    /// Bytes of the budget that are not taken.
-    pub fn memory_left(&self) -> usize {
-        self.budget.left()
-    }
-
     /// Counts a message without making a record of it; returns its pattern and severity.
     pub fn count(&mut self, table: &mut PatternTable, text: &[u8], fallback: Severity, now: UnixNanos) -> (PatternId, Severity) {
         let message = Message::parse(text, Detail::Pattern);

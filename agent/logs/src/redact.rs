@@ -207,8 +207,7 @@ fn named_value(text: &[u8], at: usize, secrets: &mut Vec<(usize, usize)>) {
     if at - name_end > 3 || name_end == 0 {
         return;
     }
-    let last = text[name_end - 1].to_ascii_lowercase();
-    if !matches!(last, b'd' | b'e' | b't' | b'n' | b'y' | b'l') || !is_secret(&text[..name_end]) {
+    if !is_secret(&text[..name_end]) {
         return;
     }
     let start = run_end(text, at + 1, |byte| matches!(byte, b' ' | b'"' | b'\'' | b'\\' | b'='));
@@ -224,7 +223,9 @@ fn named_value(text: &[u8], at: usize, secrets: &mut Vec<(usize, usize)>) {
 
 /// Whether a name ends as the names of secrets do.
 pub(crate) fn is_secret(name: &[u8]) -> bool {
-    SECRET_NAMES.iter().any(|secret| name.len() >= secret.len() && name[name.len() - secret.len()..].eq_ignore_ascii_case(secret))
+    let Some(last) = name.last().map(u8::to_ascii_lowercase) else { return false };
+    let ends = |secret: &[u8]| name.len() >= secret.len() && name[name.len() - secret.len()..].eq_ignore_ascii_case(secret);
+    SECRET_NAMES.iter().any(|secret| secret.last() == Some(&last) && ends(secret))
 }
 
 fn value_end(text: &[u8], start: usize) -> usize {

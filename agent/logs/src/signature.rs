@@ -424,6 +424,11 @@ impl<'a, 'b, S: Sink> Scanner<'a, 'b, S> {
     fn token(&mut self) {
         let start = self.at;
         let (mut end, mut flags) = self.token_run(start);
+        if self.is_plain(end, flags) {
+            self.at = end;
+            self.plain_word(start, end);
+            return;
+        }
         if self.text.get(end) == Some(&b':')
             && let Some(end) = hex_groups(self.text, start, end)
         {
@@ -545,6 +550,28 @@ impl<'a, 'b, S: Sink> Scanner<'a, 'b, S> {
         }
     }
 
+    /// Whether a token is nothing but letters with a space behind it, as most are.
+    #[inline]
+    fn is_plain(&self, end: usize, flags: u8) -> bool {
+        flags & !ANY_LETTER == 0
+            && flags & LETTER != 0
+            && self.text.get(end).is_none_or(|byte| *byte == b' ')
+            && CLASS[usize::from(self.text[end - 1])] & ANY_LETTER != 0
+    }
+
+    /// As [`Self::classify`] for what [`Self::is_plain`].
+    #[inline]
+    fn plain_word(&mut self, start: usize, end: usize) {
+        let word = &self.text[start..end];
+        if self.last == Last::Number && self.after_number() && (is_unit(word) || is_month(word)) {
+            self.variable(Last::Number);
+        } else if word.len() > MAX_WORD || is_literal(word) || self.is_date_word(word, end) || self.is_secret_value(word, start) {
+            self.variable(Last::Variable);
+        } else {
+            self.word(word);
+        }
+    }
+
     fn classify(&mut self, start: usize, end: usize, flags: u8) {
         let word = &self.text[start..end];
         if flags & DIGIT != 0 && word.iter().any(u8::is_ascii_digit) {
@@ -570,7 +597,13 @@ impl<'a, 'b, S: Sink> Scanner<'a, 'b, S> {
     }
 
     /// Whether the word is what `password: ` or `Bearer ` announces.
+    #[inline]
     fn is_secret_value(&self, word: &[u8], start: usize) -> bool {
+        let mark = self.glue.bytes[0];
+        (mark == b':' || word.len() >= 8 || self.glue.len > 1) && self.follows_secret_name(word, start)
+    }
+
+    fn follows_secret_name(&self, word: &[u8], start: usize) -> bool {
         match self.glue.as_bytes() {
             b" " => word.len() >= 8 && follows_scheme(&self.text[..start]),
             [.., b':'] | [.., b':', b' '] => {
@@ -587,7 +620,7 @@ impl<'a, 'b, S: Sink> Scanner<'a, 'b, S> {
 
     /// The name of a weekday or a month in front of a number or another such name.
     fn is_date_word(&self, word: &[u8], end: usize) -> bool {
-        if !word[0].is_ascii_uppercase() || !(is_month(word) || is_weekday(word)) {
+        if !(word[0].is_ascii_uppercase() && (3..=9).contains(&word.len()) && (is_month(word) || is_weekday(word))) {
             return false;
         }
         let next = run_end(self.text, end, |byte| is_space(byte) || matches!(byte, b',' | b'.' | b'-' | b'/'));
@@ -761,13 +794,14 @@ fn is_exception(word: &[u8]) -> bool {
 /// Whether a text ends in the name of a scheme that credentials follow.
 fn follows_scheme(before: &[u8]) -> bool {
     let before = crate::bytes::trim_end(before);
-    before.ends_with(b"Bearer") || before.ends_with(b"Basic")
+    matches!(before.last(), Some(b'r' | b'c')) && (before.ends_with(b"Bearer") || before.ends_with(b"Basic"))
 }
 
 /// Truth values and the many names of nothing.
 fn is_literal(word: &[u8]) -> bool {
     let first = word.first().map(|byte| byte | 0x20);
     matches!(first, Some(b't' | b'f' | b'n' | b'u'))
+        && matches!(word.len(), 3..=5 | 9)
         && matches!(
             word,
             b"true" | b"false" | b"True" | b"False" | b"TRUE" | b"FALSE" | b"null" | b"NULL" | b"nil" | b"None" | b"NaN" | b"undefined"

@@ -133,6 +133,11 @@ pub(crate) fn json_fields<'a>(text: &'a [u8], field: impl FnMut(&[u8], Raw<'a>))
     json::visit(text, field).ok()
 }
 
+/// The string whose first byte is at `start` of JSON, and where the text goes on behind its closing quote.
+pub(crate) fn json_string(text: &[u8], start: usize) -> Option<(Raw<'_>, usize)> {
+    json::string(text, start)
+}
+
 /// Names of all fields, separated by spaces, for a line that has no message.
 pub(crate) fn names(line: &[u8]) -> Vec<u8> {
     let mut names = Vec::new();

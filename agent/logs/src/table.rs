@@ -15,7 +15,7 @@ use crate::gap;
 use crate::merge;
 use crate::severity::Severity;
 use crate::signature::{self, HashSink};
-use crate::template::{Builder, PatternId, Template};
+use crate::template::{Builder, PatternId, Slot, Template};
 use familiar::Familiar;
 use rustc_hash::FxHashMap;
 use std::collections::VecDeque;
@@ -62,11 +62,6 @@ impl MemoryBudget {
 
     fn give_back(&mut self, bytes: usize) {
         self.left = self.left.saturating_add(bytes);
-    }
-
-    /// Bytes not taken.
-    pub fn left(&self) -> usize {
-        self.left
     }
 }
 
@@ -252,20 +247,13 @@ impl PatternTable {
         if !learnable && self.is_full() && now < self.next_idle_check {
             return self.count_overflow(severity);
         }
-        let template = self.scratch.finish();
-        let covering = if learnable {
-            self.covering(&template).or_else(|| self.absorbing(&template)).or_else(|| self.filling(&template))
-        } else {
-            None
-        };
+        let covering = if learnable { self.covering(self.scratch.layout(), self.scratch.slots()) } else { None };
         let index = match covering {
             Some(index) => {
-                if let Some(Some(general)) = self.patterns.get(index as usize) {
-                    self.values.note(&template, &general.template, &self.familiar);
-                }
+                self.note_values(index);
                 Some(index)
             }
-            None => self.admit(template, Vec::new(), learnable, severity, now, budget),
+            None => self.observe_template(learnable, severity, now, budget),
         };
         let index = index.and_then(|index| self.relearn(index, severity, now, budget));
         let Some(index) = index else {
@@ -307,11 +295,30 @@ impl PatternTable {
         self.buckets.get(&layout).map(Vec::as_slice).unwrap_or_default()
     }
 
-    fn covering(&self, template: &Template) -> Option<u32> {
-        self.bucket(template.layout())
-            .iter()
-            .copied()
-            .find(|index| self.template(*index).is_some_and(|known| merge::covers(known, template)))
+    /// The pattern that describes a message word by word.
+    fn covering(&self, layout: u64, slots: &[Slot]) -> Option<u32> {
+        let mut bucket = self.bucket(layout).iter().copied();
+        bucket.find(|index| self.template(*index).is_some_and(|known| merge::covers(known, slots)))
+    }
+
+    /// Notes what the message in `scratch` has where the pattern that it belongs to varies.
+    fn note_values(&mut self, index: u32) {
+        if let Some(Some(general)) = self.patterns.get(index as usize) {
+            self.values.note(self.scratch.slots(), general.template.slots(), &self.familiar);
+        }
+    }
+
+    /// Finds or makes the pattern of the message in `scratch`, which no pattern describes word by word.
+    fn observe_template(&mut self, learnable: bool, severity: Severity, now: u64, budget: &mut MemoryBudget) -> Option<u32> {
+        let template = self.scratch.finish();
+        let known = if learnable { self.absorbing(&template).or_else(|| self.filling(&template)) } else { None };
+        match known {
+            Some(index) => {
+                self.note_values(index);
+                Some(index)
+            }
+            None => self.admit(template, Vec::new(), learnable, severity, now, budget),
+        }
     }
 
     /// The pattern that says of a message as much as both together.
@@ -355,7 +362,7 @@ impl PatternTable {
         while learnable && let Some(members) = self.learn(&mut template) {
             let members: Vec<Pattern> = members.into_iter().filter_map(|index| self.remove(index, budget)).collect();
             for special in members.iter().map(|pattern| &pattern.template).chain([&before]) {
-                self.values.note(special, &template, &self.familiar);
+                self.values.note(special.slots(), template.slots(), &self.familiar);
             }
             replaced.extend(members);
             before = template.clone();
@@ -602,7 +609,7 @@ impl PatternTable {
     /// Adds the patterns of a saved state; damaged lines are skipped. Nothing of it counts as new.
     pub(crate) fn load(&mut self, saved: &[u8], now: u64, budget: &mut MemoryBudget) {
         for template in state::load(saved) {
-            if self.covering(&template).is_none() {
+            if self.covering(template.layout(), template.slots()).is_none() {
                 self.admit(template, Vec::new(), true, Severity::UNSPECIFIED, now, budget);
             }
         }

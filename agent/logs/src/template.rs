@@ -440,6 +440,11 @@ impl Builder {
         self.head.head()
     }
 
+    /// The layout so far.
+    pub(crate) fn layout(&self) -> u64 {
+        self.layout
+    }
+
     /// The slots so far.
     pub(crate) fn slots(&self) -> &[Slot] {
         &self.slots

@@ -37,18 +37,15 @@ fn tai64n(text: &[u8]) -> Option<usize> {
     (end == 25 && text[1] == b'4').then_some(end)
 }
 
-/// The most frequent form: `0` is any digit, a space any mark between date and time.
-const DATE_AND_TIME: &[u8; 19] = b"0000-00-00 00:00:00";
-
-/// Whether `text` starts with this form and no further digit.
-fn has_form(text: &[u8], form: &[u8; 19]) -> bool {
-    let Some(start) = text.first_chunk::<19>() else { return false };
-    let fits = start.iter().zip(form).all(|(byte, wanted)| match wanted {
-        b'0' => byte.is_ascii_digit(),
-        b' ' => matches!(byte, b' ' | b'T' | b'_'),
-        other => byte == other,
-    });
-    fits && !text.get(19).is_some_and(u8::is_ascii_digit)
+/// The first bytes of `text`, if they have the most frequent form: `2026-11-25 15:04:05`, with a blank, `T` or `_` between date and time.
+#[inline]
+fn date_and_time(text: &[u8]) -> Option<&[u8; 19]> {
+    const DIGITS: [usize; 14] = [0, 1, 2, 3, 5, 6, 8, 9, 11, 12, 14, 15, 17, 18];
+    let start = text.first_chunk::<19>()?;
+    let marks =
+        start[4] == b'-' && start[7] == b'-' && start[13] == b':' && start[16] == b':' && matches!(start[10], b' ' | b'T' | b't' | b'_');
+    let digits = || DIGITS.iter().fold(0, |highest, at| start[*at].wrapping_sub(b'0').max(highest)) < 10;
+    (marks && digits()).then_some(start)
 }
 
 struct Cursor<'a> {
@@ -195,8 +192,8 @@ fn finish(text: &[u8], step: impl FnOnce(&mut Cursor<'_>) -> Option<()>) -> Opti
 /// `2026-11-25T15:04:05.000Z`, `2026/11/25 15:04:05,000`, `2026-11-25-15.04.05.000000`, or the date alone.
 fn year_first(text: &[u8]) -> Option<usize> {
     finish(text, |cursor| {
-        if has_form(text, DATE_AND_TIME) {
-            cursor.at = DATE_AND_TIME.len();
+        if let Some(start) = date_and_time(text).filter(|_| !text.get(19).is_some_and(u8::is_ascii_digit)) {
+            cursor.at = start.len();
             cursor.fraction_and_zone();
             return Some(());
         }
@@ -305,14 +302,7 @@ fn is_weekday(word: &[u8]) -> bool {
 
 /// The value of an RFC 3339 time that fills `text`, such as Docker and CRI write it; RFC 3339 section 5.6.
 pub fn rfc3339(text: &[u8]) -> Option<UnixNanos> {
-    let fixed = text.first_chunk::<19>()?;
-    if fixed[4] != b'-' || fixed[7] != b'-' || !matches!(fixed[10], b'T' | b't' | b' ') || fixed[13] != b':' || fixed[16] != b':' {
-        return None;
-    }
-    const DIGITS: [usize; 14] = [0, 1, 2, 3, 5, 6, 8, 9, 11, 12, 14, 15, 17, 18];
-    if !DIGITS.iter().all(|at| fixed[*at].is_ascii_digit()) {
-        return None;
-    }
+    let fixed = date_and_time(text).filter(|fixed| fixed[10] != b'_')?;
     let two = |at: usize| i64::from(fixed[at] - b'0') * 10 + i64::from(fixed[at + 1] - b'0');
     let (year, month, day) = (two(0) * 100 + two(2), two(5), two(8));
     let (hour, minute, second) = (two(11), two(14), two(17));
@@ -348,10 +338,15 @@ fn fraction(text: &[u8], at: usize) -> (u64, usize) {
     if !matches!(text.get(at), Some(b'.' | b',')) {
         return (0, at);
     }
-    let end = run_end(text, at + 1, |byte| byte.is_ascii_digit());
-    let digits = &text[at + 1..end.min(at + 10)];
-    let value = digits.iter().fold(0, |value, byte| value * 10 + u64::from(byte - b'0'));
-    (value * 10u64.pow(9 - digits.len() as u32), end)
+    let (mut value, mut unit, mut end) = (0u64, 1_000_000_000u64, at + 1);
+    while let Some(digit) = text.get(end).map(|byte| byte.wrapping_sub(b'0')).filter(|digit| *digit < 10) {
+        if unit > 1 {
+            value = value * 10 + u64::from(digit);
+            unit /= 10;
+        }
+        end += 1;
+    }
+    (value * unit, end)
 }
 
 fn zone_seconds(zone: &[u8]) -> Option<i64> {

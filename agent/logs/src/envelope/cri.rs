@@ -23,7 +23,7 @@ pub fn decode(line: &[u8]) -> Option<Entry<'_>> {
 
 /// What stands in front of the next space, and what behind it.
 fn field(line: &[u8]) -> Option<(&[u8], &[u8])> {
-    let end = line.iter().position(|byte| *byte == b' ')?;
+    let end = memchr::memchr(b' ', line)?;
     Some((&line[..end], &line[end + 1..]))
 }
 

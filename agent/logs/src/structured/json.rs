@@ -58,6 +58,22 @@ fn append_name(path: &mut Vec<u8>, name: Raw<'_>) {
     path.extend_from_slice(&name[..name.len().min(MAX_KEY)]);
 }
 
+/// The string whose first byte is at `start`, and where the text goes on behind its closing quote.
+pub(crate) fn string(text: &[u8], start: usize) -> Option<(Raw<'_>, usize)> {
+    let mut at = start;
+    let mut escaped = false;
+    loop {
+        at += memchr::memchr2(b'"', b'\\', text.get(at..)?)?;
+        if text[at] == b'"' {
+            break;
+        }
+        escaped = true;
+        at += 2;
+    }
+    let raw = &text[start..at];
+    Some((if escaped { Raw::Escaped(raw) } else { Raw::Plain(raw) }, at + 1))
+}
+
 struct Scanner<'a> {
     text: &'a [u8],
     at: usize,
@@ -111,20 +127,9 @@ impl<'a> Scanner<'a> {
             return Err(self.error());
         }
         let start = self.at + 1;
-        let mut at = start;
-        let mut escaped = false;
-        loop {
-            let found = memchr::memchr2(b'"', b'\\', self.text.get(at..).unwrap_or_default()).ok_or(NotJson { at })?;
-            at += found;
-            if self.text[at] == b'"' {
-                break;
-            }
-            escaped = true;
-            at += 2;
-        }
-        self.at = at + 1;
-        let raw = &self.text[start..at];
-        Ok(if escaped { Raw::Escaped(raw) } else { Raw::Plain(raw) })
+        let (text, end) = string(self.text, start).ok_or(NotJson { at: start })?;
+        self.at = end;
+        Ok(text)
     }
 
     fn value(&mut self) -> Result<Raw<'a>, NotJson> {

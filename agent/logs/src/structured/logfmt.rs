@@ -65,20 +65,9 @@ fn bare(text: &[u8]) -> Raw<'_> {
 }
 
 fn quoted(line: &[u8], start: usize) -> Option<(Raw<'_>, usize)> {
-    let mut at = start;
-    let mut escaped = false;
-    loop {
-        at += memchr::memchr2(b'"', b'\\', line.get(at..)?)?;
-        if line[at] == b'"' {
-            break;
-        }
-        escaped = true;
-        at += 2;
-    }
-    let end = at + 1;
+    let (text, end) = super::json::string(line, start)?;
     if line.get(end).is_some_and(|byte| !is_space(*byte)) {
         return None;
     }
-    let raw = &line[start..at];
-    Some((if escaped { Raw::Escaped(raw) } else { Raw::Plain(raw) }, end))
+    Some((text, end))
 }

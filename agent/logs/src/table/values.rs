@@ -28,12 +28,12 @@ impl Default for Values {
 }
 
 impl Values {
-    /// Notes the words of `special` that are a variable of `general`; `patterns` are the words of all patterns.
-    pub(super) fn note(&mut self, special: &Template, general: &Template, patterns: &Familiar) {
-        if special.slots().len() != general.slots().len() {
+    /// Notes the words of a message that are a variable of its pattern; `patterns` are the words of all patterns.
+    pub(super) fn note(&mut self, message: &[Slot], pattern: &[Slot], patterns: &Familiar) {
+        if message.len() != pattern.len() {
             return;
         }
-        for (word, slot) in special.slots().iter().zip(general.slots()) {
+        for (word, slot) in message.iter().zip(pattern) {
             if word.is_word() && *slot == Slot::LEARNED && self.left > 0 && !self.varies(*word) {
                 self.words.add(&[*word]);
                 self.left -= 1;

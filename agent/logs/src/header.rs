@@ -79,6 +79,9 @@ impl<'a> Parser<'a> {
                 return;
             }
             self.pipe_columns();
+            if self.category_level() {
+                return;
+            }
             if self.second_line_level() || self.level_column() || self.logcat() {
                 self.after_level();
             } else {
@@ -426,6 +429,24 @@ impl<'a> Parser<'a> {
         true
     }
 
+    /// `category: level: message`, as BIND writes it behind the time; a number may follow the level.
+    fn category_level(&mut self) -> bool {
+        let rest = crate::bytes::trim_start(self.rest());
+        let name_end = run_end(rest, 0, |byte| is_alphanumeric(byte) || matches!(byte, b'-' | b'_' | b'.'));
+        let Some(tail) = rest.get(name_end..).and_then(|tail| tail.strip_prefix(b": ")) else { return false };
+        let end = run_end(tail, 0, |byte| byte.is_ascii_alphabetic());
+        let number = run_end(tail, end, |byte| matches!(byte, b' ' | b'0'..=b'9'));
+        let Some(severity) = Severity::from_word(&tail[..end]).filter(|_| tail[number..].starts_with(b": ")) else { return false };
+        let named = rest.first().is_some_and(u8::is_ascii_alphabetic);
+        if !named || self.syslog_time || !self.header.severity_text.is_empty() {
+            return false;
+        }
+        self.set_level(severity, &tail[..end]);
+        self.header.logger = &rest[..name_end];
+        self.at = self.text.len() - tail.len() + number + 2;
+        true
+    }
+
     fn column_at(&self, at: usize, first: bool) -> Column {
         let Some(rest) = self.text.get(at..).filter(|rest| !rest.is_empty()) else {
             return Column::Prose;
@@ -593,7 +614,7 @@ impl<'a> Parser<'a> {
         if self.peek() == Some(b'<') && !numbers {
             return false;
         }
-        if self.text.get(end + 1).is_none_or(|byte| !is_space(*byte) && *byte != b':') {
+        if self.text.get(end + 1).is_none_or(|byte| !is_space(*byte) && !matches!(byte, b':' | b'[')) {
             return false;
         }
         self.at = end + 1;
@@ -864,6 +885,9 @@ mod tests {
                 "dfs.DataNode$PacketResponder",
                 "PacketResponder 1 for block",
             ),
+            ("25-Mar-2027 11:52:34.771 xfer-in: info: transferred serial 7", 9, "info", "xfer-in", "transferred serial 7"),
+            ("25-Mar-2027 11:52:34.771 general: debug 1: zone loaded: yes", 5, "debug", "general", "zone loaded: yes"),
+            ("[2027-03-16 09:47:15] WARNING[2959][C-00001ede]: pbx.c: Call ended", 13, "WARNING", "pbx.c", "Call ended"),
             ("2015-10-18 18:01:47,978 INFO [main] org.apache.Foo: Created app", 9, "INFO", "org.apache.Foo", "Created app"),
             ("17/06/09 20:10:40 WARN executor.Backend: Registered handlers", 13, "WARN", "executor.Backend", "Registered handlers"),
             (

@@ -367,6 +367,7 @@ impl PatternTable {
             replaced.extend(members);
             before = template.clone();
         }
+        replaced.extend(self.take_opened(&template, budget));
         let cost = template.bytes() + template.text_bytes() + PATTERN_OVERHEAD;
         if !self.make_room(cost, now, budget) {
             replaced.iter().for_each(|pattern| self.retire_counts(pattern, pattern.id));
@@ -384,6 +385,16 @@ impl PatternTable {
         }
         let index = self.insert(Pattern { template, id, text, counts: Vec::new(), last_seen: now, taken: cost, weight });
         self.open_rest(index, severity, now, budget).or(Some(index))
+    }
+
+    /// Removes the patterns that say no more than a template whose rest is open.
+    fn take_opened(&mut self, template: &Template, budget: &mut MemoryBudget) -> Vec<Pattern> {
+        if !template.is_open() {
+            return Vec::new();
+        }
+        let said = |known: &Template| known.head().is_some_and(|head| tails::covers(template, head, known.slots()));
+        let indices: Vec<u32> = self.templates().filter(|(_, known)| said(known)).map(|(index, _)| index).collect();
+        indices.into_iter().filter_map(|index| self.remove(index, budget)).collect()
     }
 
     /// Makes one pattern of all that have the head of a new one, if they are enough.

@@ -21,6 +21,14 @@ pub(super) struct Tails {
     open: FxHashMap<u64, Vec<u32>>,
 }
 
+/// Whether a pattern with an open rest describes a message with this head.
+pub(super) fn covers(open: &Template, head: Head, slots: &[Slot]) -> bool {
+    let mut words = open.slots().iter().zip(slots).take(head.slots);
+    open.slots().len() == head.slots + 1
+        && open.head().is_some_and(|known| known.layout == head.layout)
+        && words.all(|(left, right)| left == right || *left == Slot::LEARNED)
+}
+
 impl Tails {
     /// Adds a pattern that `weight` different templates became; returns all of its head once they are enough.
     pub(super) fn add(&mut self, index: u32, template: &Template, weight: u32) -> Option<Vec<u32>> {
@@ -67,12 +75,7 @@ impl Tails {
     /// The pattern with an open rest that a message with this head belongs to.
     pub(super) fn covering<'a>(&self, head: Head, slots: &[Slot], template: impl Fn(u32) -> Option<&'a Template>) -> Option<u32> {
         let open = self.open.get(&head.layout)?;
-        open.iter().copied().find(|index| {
-            template(*index).is_some_and(|known| {
-                let words = known.slots().iter().zip(slots).take(head.slots);
-                known.slots().len() == head.slots + 1 && words.into_iter().all(|(left, right)| left == right || *left == Slot::LEARNED)
-            })
-        })
+        open.iter().copied().find(|index| template(*index).is_some_and(|known| covers(known, head, slots)))
     }
 
     /// Bytes held.

@@ -107,7 +107,10 @@ pub(crate) fn learn<'a>(new: &Template, known: impl Iterator<Item = (u32, &'a Te
 
 /// Whether `special` says what `general` says, with some text where that has one.
 pub(crate) fn covers(general: &Template, special: &Template) -> bool {
-    let Some(before) = general.text_field().filter(|_| general.is_within(special)) else { return false };
+    if !general.is_within(special) {
+        return false;
+    }
+    let Some(before) = general.text_field() else { return false };
     let after = general.fields() - before - 1;
     let frame = Frame { shared: before + after, before, after };
     let equal =

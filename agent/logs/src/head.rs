@@ -92,8 +92,6 @@ pub(crate) struct HeadFinder {
     /// Words of prose so far, and those in the last clause.
     prose: u32,
     clause: u32,
-    /// A word said that something went wrong.
-    failed: bool,
     before: Before,
     /// Brackets that are open, and that were where the head ended: a head within brackets that close in front of
     /// a word is none, unless an exception follows it.
@@ -118,8 +116,8 @@ impl HeadFinder {
     }
 
     /// Notes where the head ends, if it does in front of a part: behind a colon, at the type of an exception, or behind what
-    /// announces a reason.
-    pub(crate) fn part(&mut self, part: &Part<'_>) {
+    /// announces a reason. `failed` tells whether a word in front of the part reports a failure; it is asked only where that counts.
+    pub(crate) fn part(&mut self, part: &Part<'_>, failed: impl FnOnce() -> bool) {
         if self.head.is_some() && self.head_depth == 0 {
             return;
         }
@@ -128,20 +126,21 @@ impl HeadFinder {
             self.head_depth = 0;
         }
         if self.head.is_none() {
-            self.head = self.end_before(part);
+            self.head = self.end_before(part, failed);
             self.head_depth = if signature::is_exception_type(part.word) || self.head.is_none() { 0 } else { self.depth };
         }
         self.read(part);
     }
 
-    fn end_before(&self, part: &Part<'_>) -> Option<Head> {
+    fn end_before(&self, part: &Part<'_>, failed: impl FnOnce() -> bool) -> Option<Head> {
         let exception = part.glue == b" " && self.prose + 1 >= PROSE && signature::is_exception_type(part.word);
         let announced = part.glue == b" " && self.prose >= PROSE && self.before == Before::Reason;
-        let clause = self.clause >= REASONED && (self.failed || self.before == Before::Done);
-        let text = part.slot.is_word() && !signature::is_exception_type(part.word);
-        let reported = text && (clause || self.before == Before::Exception);
         let open = part.slot == Slot::REST;
-        let end = match head_end(part.glue) {
+        let colon = head_end(part.glue);
+        let text = colon.is_some() && part.slot.is_word() && !signature::is_exception_type(part.word);
+        let clause = text && self.clause >= REASONED && (self.before == Before::Done || failed());
+        let reported = clause || text && self.before == Before::Exception;
+        let end = match colon {
             Some(end) if self.prose >= PROSE || reported || open => end,
             _ if exception || announced || open => part.glue,
             _ => return None,
@@ -158,7 +157,6 @@ impl HeadFinder {
         let prose = u32::from(part.slot != Slot::VARIABLE && spaced);
         self.prose += prose;
         self.clause += prose;
-        self.failed |= part.slot.is_word() && grammar::tells_failure(part.word);
         self.before = self.before.then(part.word);
     }
 }

@@ -119,7 +119,10 @@ impl Glue {
 
     #[inline]
     fn space(&mut self) {
-        if self.last() != Some(b' ') {
+        if self.len == 0 {
+            self.bytes[0] = b' ';
+            self.len = 1;
+        } else if self.last() != Some(b' ') {
             self.push(b' ');
         }
     }
@@ -619,8 +622,13 @@ impl<'a, 'b, S: Sink> Scanner<'a, 'b, S> {
     }
 
     /// The name of a weekday or a month in front of a number or another such name.
+    #[inline]
     fn is_date_word(&self, word: &[u8], end: usize) -> bool {
-        if !(word[0].is_ascii_uppercase() && (3..=9).contains(&word.len()) && (is_month(word) || is_weekday(word))) {
+        word[0].is_ascii_uppercase() && (3..=9).contains(&word.len()) && self.is_date_name(word, end)
+    }
+
+    fn is_date_name(&self, word: &[u8], end: usize) -> bool {
+        if !(is_month(word) || is_weekday(word)) {
             return false;
         }
         let next = run_end(self.text, end, |byte| is_space(byte) || matches!(byte, b',' | b'.' | b'-' | b'/'));

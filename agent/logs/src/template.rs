@@ -374,7 +374,8 @@ impl Builder {
         let (slot, word) = if self.full { (Slot::VARIABLE, &b""[..]) } else { (slot, word) };
         let glue_start = self.ends.last().map_or(0, |(_, end)| usize::from(*end));
         let glue = self.text.get(glue_start..glue_end).unwrap_or_default();
-        self.head.part(&Part { slot, word, glue, index: self.slots.len(), layout: self.layout_before_glue });
+        let failed = || self.ends.iter().any(|(start, end)| grammar::tells_failure(&self.text[usize::from(*start)..usize::from(*end)]));
+        self.head.part(&Part { slot, word, glue, index: self.slots.len(), layout: self.layout_before_glue }, failed);
         if self.slots.is_empty() || glue.contains(&b' ') {
             self.fields.push(u16::try_from(self.slots.len()).unwrap_or(u16::MAX));
         }

@@ -461,7 +461,6 @@ fn text(line: &mut String, value: &Value<'_>) {
         Value::Str(text) => write!(line, "{text}"),
         Value::Int(int) => write!(line, "{int}"),
         Value::Bool(truth) => write!(line, "{truth}"),
-        Value::Double(double) => write!(line, "{double}"),
         Value::List(items) => write!(line, "{items:?}"),
     };
 }

@@ -60,7 +60,7 @@ pub(super) fn pick<'a>(keys: &[Key], attrs: &'a Attrs) -> Picked<'a> {
                 Value::Int(int) => Some(Scalar::Int(int)),
                 Value::Bool(truth) => Some(Scalar::Bool(truth)),
                 // What makes a series is a name or a number.
-                Value::Double(_) | Value::List(_) => None,
+                Value::List(_) => None,
             };
         }
     }

@@ -96,7 +96,7 @@ fn query(operation: &str, second: u64, millis: u64) -> Exchange {
         response: Some(at(second, millis)),
         ..Exchange::default()
     };
-    exchange.attrs.set_static(s::DB_SYSTEM_NAME, "redis");
+    exchange.attrs.set_str(s::DB_SYSTEM_NAME, "redis");
     exchange.attrs.set_str(s::DB_OPERATION_NAME, operation);
     exchange.attrs.set_str(s::DB_QUERY_TEXT, "never a series");
     exchange
@@ -214,7 +214,7 @@ fn the_slowest_exported_request_of_an_interval_is_the_exemplar() {
 fn http_sizes_are_counted_where_they_are_known_beside_the_duration() {
     let mut registry = Registry::new(Settings::default());
     let mut exchange = Exchange { role: Some(Role::Server), kind: Kind::Server, request: at(1, 0), ..Exchange::default() };
-    exchange.attrs.set_static(s::HTTP_REQUEST_METHOD, "GET");
+    exchange.attrs.set_str(s::HTTP_REQUEST_METHOD, "GET");
     exchange.attrs.set_int(s::HTTP_RESPONSE_STATUS_CODE, 200);
     exchange.response = Some(Message { body_bytes: Some(100), ..at(1, 7) });
     registry.0.exchange(SHOP, &exchange, None);
@@ -233,7 +233,7 @@ fn messages_are_counted_beside_operations() {
     let mut registry = Registry::new(Settings::default());
     let mut batch =
         Exchange { family: Family::Messaging, kind: Kind::Producer, role: Some(Role::Client), request: at(1, 0), ..Exchange::default() };
-    batch.attrs.set_static(s::MESSAGING_SYSTEM, "kafka");
+    batch.attrs.set_str(s::MESSAGING_SYSTEM, "kafka");
     batch.attrs.set_int(s::MESSAGING_BATCH_MESSAGE_COUNT, 12);
     registry.0.exchange(SHOP, &batch, None);
     let values: Vec<_> = registry.values(10).into_iter().map(|(_, value)| value).collect();

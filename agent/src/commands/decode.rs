@@ -139,7 +139,6 @@ fn plain(value: &Value<'_>) -> Json {
         Value::Str(text) => json!(text),
         Value::Int(int) => json!(int),
         Value::Bool(truth) => json!(truth),
-        Value::Double(double) => json!(double),
         Value::List(items) => json!(items),
     }
 }

@@ -74,7 +74,7 @@ impl Host {
     pub fn describe(&self, attrs: &mut Attrs) {
         attrs.set_str(semconv::HOST_NAME, &self.name);
         attrs.set_str(semconv::HOST_ARCH, &self.arch);
-        attrs.set_static(semconv::OS_TYPE, "linux");
+        attrs.set_str(semconv::OS_TYPE, "linux");
         let known = [
             (semconv::HOST_ID, &self.id),
             (semconv::OS_NAME, &self.os_name),

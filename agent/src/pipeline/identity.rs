@@ -41,7 +41,7 @@ pub(super) fn identify(entities: &Entities, conn: &ConnInfo, pid: Option<Pid>) -
 /// The entity of exchanges whose process nobody knows: the host, and a name that says so.
 pub(super) fn nobody(host: &Host) -> Arc<Entity> {
     let mut resource = Attrs::default();
-    resource.set_static(semconv::SERVICE_NAME, UNKNOWN_SERVICE);
+    resource.set_str(semconv::SERVICE_NAME, UNKNOWN_SERVICE);
     host.describe(&mut resource);
     Arc::new(Entity {
         id: EntityId(u32::MAX),

@@ -203,8 +203,8 @@ mod tests {
         for _ in 0..3 {
             let mut exchange =
                 Exchange { family: Family::Http, kind: Kind::Server, role: Some(remora_core::model::Role::Server), ..Exchange::default() };
-            exchange.attrs.set_static(semconv::HTTP_REQUEST_METHOD, "GET");
-            exchange.attrs.set_static(semconv::URL_SCHEME, "http");
+            exchange.attrs.set_str(semconv::HTTP_REQUEST_METHOD, "GET");
+            exchange.attrs.set_str(semconv::URL_SCHEME, "http");
             exchange.attrs.set_int(semconv::HTTP_RESPONSE_STATUS_CODE, 200);
             aggregate.exchange(entity.id, &exchange, None);
         }

@@ -111,7 +111,7 @@ mod tests {
 
     fn exchange(role: Role, key: Key, url: &str, status: i64) -> Exchange {
         let mut exchange = Exchange { role: Some(role), ..Exchange::default() };
-        exchange.attrs.set_static(s::HTTP_REQUEST_METHOD, "GET");
+        exchange.attrs.set_str(s::HTTP_REQUEST_METHOD, "GET");
         exchange.attrs.set_str(key, url);
         exchange.attrs.set_int(s::HTTP_RESPONSE_STATUS_CODE, status);
         exchange

@@ -94,7 +94,6 @@ fn with_value<R>(value: &ModelValue<'_>, work: impl FnOnce(Value<'_>) -> R) -> R
         ModelValue::Str(text) => work(Value::Str(text)),
         ModelValue::Int(int) => work(Value::I64(*int)),
         ModelValue::Bool(truth) => work(Value::Bool(*truth)),
-        ModelValue::Double(double) => work(Value::F64(*double)),
         ModelValue::List(list) => work(Value::StrSlice(list)),
     }
 }

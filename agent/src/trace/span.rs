@@ -150,8 +150,8 @@ fn network(exchange: &mut Exchange, conn: &ConnInfo) {
         IpAddr::V4(_) => "ipv4",
         IpAddr::V6(_) => "ipv6",
     };
-    exchange.attrs.set_static(s::NETWORK_TRANSPORT, transport);
-    exchange.attrs.set_static(s::NETWORK_TYPE, version);
+    exchange.attrs.set_str(s::NETWORK_TRANSPORT, transport);
+    exchange.attrs.set_str(s::NETWORK_TYPE, version);
 }
 
 /// Body sizes, which the flow knows and HTTP has attributes for.
@@ -227,7 +227,7 @@ mod tests {
 
     fn get(exchange: &Exchange, attrs: &[(Key, &str)]) -> Exchange {
         let mut exchange = Exchange { attrs: Attrs::default(), ..exchange.clone() };
-        exchange.attrs.set_static(s::HTTP_REQUEST_METHOD, "GET");
+        exchange.attrs.set_str(s::HTTP_REQUEST_METHOD, "GET");
         attrs.iter().for_each(|(key, value)| exchange.attrs.set_str(*key, value));
         exchange
     }

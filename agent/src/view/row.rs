@@ -151,7 +151,6 @@ fn text(value: &Value<'_>) -> String {
         Value::Str(text) => (*text).to_owned(),
         Value::Int(number) => number.to_string(),
         Value::Bool(truth) => truth.to_string(),
-        Value::Double(number) => number.to_string(),
         Value::List(items) => items.join(", "),
     }
 }

@@ -1,13 +1,13 @@
 //! The flow by itself, with two toy protocols: `toy` speaks lines, `num` speaks digits.
 
 use super::{Amount, Capture, Limits, Loss};
-use crate::model::{Close, Family, Key, Mono, Transport};
+use crate::model::{Close, Family, Key, Mono, Transport, semconv};
 use crate::proto::End::{Client, Server};
 use crate::proto::{Cx, Descriptor, End, Evidence, Input, Mark, Pairing, Parser, Sample, Step, Stop};
 use crate::testkit::{Outcome, Talk};
 use std::time::Duration;
 
-const TEXT: Key = Key::new("text");
+const TEXT: Key = semconv::URL_FULL;
 const CAPTURE: Capture = Capture { client: Amount::Burst(1), server: Amount::Segment(2) };
 
 static TABLE: &[&Descriptor] = &[&TOY, &NUM, &UDP];

@@ -3,48 +3,7 @@
 //! An exchange is filled and emptied millions of times a second, so its texts share one growing `String` and cost no
 //! allocation once that has found its size.
 
-/// Name of an attribute, as the semantic conventions spell it. All of them stand in [`super::semconv`].
-///
-/// An exchange asks for a dozen of them among as many, so a number tells most apart before their texts are looked at.
-#[derive(Clone, Copy, Debug)]
-pub struct Key {
-    digest: u32,
-    name: &'static str,
-}
-
-impl Key {
-    /// The key of that name. FNV-1a, because a constant can compute it.
-    #[must_use]
-    pub const fn new(name: &'static str) -> Self {
-        let (bytes, mut at, mut digest) = (name.as_bytes(), 0, 0x811c_9dc5_u32);
-        while at < bytes.len() {
-            digest = (digest ^ bytes[at] as u32).wrapping_mul(0x0100_0193);
-            at += 1;
-        }
-        Self { digest, name }
-    }
-
-    /// The name.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        self.name
-    }
-}
-
-impl PartialEq for Key {
-    #[inline]
-    fn eq(&self, other: &Self) -> bool {
-        self.digest == other.digest && (std::ptr::eq(self.name, other.name) || self.name == other.name)
-    }
-}
-
-impl Eq for Key {}
-
-impl std::hash::Hash for Key {
-    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
-        state.write_u32(self.digest);
-    }
-}
+use super::Key;
 
 /// A borrowed attribute value.
 #[derive(Clone, Debug, PartialEq)]
@@ -55,19 +14,15 @@ pub enum Value<'a> {
     Int(i64),
     /// Truth value.
     Bool(bool),
-    /// Floating point number.
-    Double(f64),
     /// Array of texts.
     List(Vec<&'a str>),
 }
 
 #[derive(Clone, Copy, Debug)]
 enum Slot {
-    Static(&'static str),
     Text { at: u32, len: u32 },
     Int(i64),
     Bool(bool),
-    Double(f64),
     List { first: u32, len: u32 },
 }
 
@@ -97,11 +52,6 @@ impl Attrs {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.slots.is_empty()
-    }
-
-    /// Sets a text that the program itself holds.
-    pub fn set_static(&mut self, key: Key, value: &'static str) {
-        self.put(key, Slot::Static(value));
     }
 
     /// Sets a text.
@@ -138,11 +88,6 @@ impl Attrs {
         self.put(key, Slot::Bool(value));
     }
 
-    /// Sets a floating point number.
-    pub fn set_double(&mut self, key: Key, value: f64) {
-        self.put(key, Slot::Double(value));
-    }
-
     /// Sets an array of texts.
     pub fn set_list<'a>(&mut self, key: Key, values: impl IntoIterator<Item = &'a str>) {
         let first = self.items.len();
@@ -169,9 +114,8 @@ impl Attrs {
     #[must_use]
     pub fn str(&self, key: Key) -> Option<&str> {
         match self.slot(key)? {
-            Slot::Static(text) => Some(text),
             Slot::Text { at, len } => Some(self.text_at(at, len)),
-            Slot::Int(_) | Slot::Bool(_) | Slot::Double(_) | Slot::List { .. } => None,
+            Slot::Int(_) | Slot::Bool(_) | Slot::List { .. } => None,
         }
     }
 
@@ -195,11 +139,9 @@ impl Attrs {
 
     fn value(&self, slot: Slot) -> Value<'_> {
         match slot {
-            Slot::Static(text) => Value::Str(text),
             Slot::Text { at, len } => Value::Str(self.text_at(at, len)),
             Slot::Int(int) => Value::Int(int),
             Slot::Bool(truth) => Value::Bool(truth),
-            Slot::Double(double) => Value::Double(double),
             Slot::List { first, len } => {
                 let items = &self.items[first as usize..(first + len) as usize];
                 Value::List(items.iter().map(|&(at, len)| self.text_at(at, len)).collect())
@@ -253,8 +195,7 @@ impl PartialEq for Attrs {
 mod tests {
     use super::*;
 
-    const A: Key = Key::new("a");
-    const B: Key = Key::new("b");
+    use crate::model::semconv::{URL_PATH as A, URL_QUERY as B};
 
     #[test]
     fn a_key_set_again_has_the_new_value_and_its_old_place() {

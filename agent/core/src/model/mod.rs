@@ -10,8 +10,9 @@ pub mod naming;
 pub mod semconv;
 mod time;
 
-pub use attrs::{Attrs, Key, Value};
+pub use attrs::{Attrs, Value};
 pub use connection::{Close, ConnInfo, Owner, Role, Transport};
 pub use exchange::{Completeness, Exchange, Family, Kind, Message};
 pub use ids::{CallKey, CgroupId, ConnId, ExchangeId, Pid, SpanId, Task, Tid, TraceContext, TraceId};
+pub use semconv::Key;
 pub use time::{Mono, nanos};

@@ -1,16 +1,38 @@
 //! Every attribute name, once. Names, types and enum values are those of the OpenTelemetry semantic conventions 1.44;
 //! what they do not define stands under `remora.`.
 
-use super::Key;
-
 /// URL of the schema that these names follow.
 pub const SCHEMA_URL: &str = "https://opentelemetry.io/schemas/1.44.0";
 
+/// Name of an attribute, as the semantic conventions spell it.
+///
+/// It is the place of the name below: an exchange asks for a dozen of them among as many, millions of times a second.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Key(u16);
+
+impl Key {
+    /// The name.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        NAMES[self.0 as usize]
+    }
+}
+
+impl std::fmt::Debug for Key {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
 macro_rules! keys {
     ($($name:ident = $text:literal;)*) => {
+        /// Places of the names.
+        #[expect(non_camel_case_types, reason = "spelled as the constants that it numbers")]
+        enum Place { $($name),* }
+        const NAMES: &[&str] = &[$($text),*];
         $(
             #[doc = concat!("`", $text, "`")]
-            pub const $name: Key = Key::new($text);
+            pub const $name: Key = Key(Place::$name as u16);
         )*
         /// All names above, for checks of the whole registry.
         pub const ALL: &[Key] = &[$($name),*];

@@ -110,7 +110,7 @@ impl Code {
 
     /// Sets it as the outcome of `exchange`, whose observed end is `role`.
     pub(crate) fn set(self, exchange: &mut Exchange, role: Role) {
-        exchange.attrs.set_static(s::RPC_RESPONSE_STATUS_CODE, self.name());
+        exchange.attrs.set_str(s::RPC_RESPONSE_STATUS_CODE, self.name());
         exchange.error = self.is_error(role).then(|| self.name().to_owned());
     }
 

@@ -65,7 +65,7 @@ pub(crate) fn is_origin_form(target: &[u8]) -> bool {
 /// Makes it a call of gRPC and sets its attributes: its method, as `target` names it, and its server.
 pub(crate) fn rpc(exchange: &mut Exchange, request: &Request<'_>, target: Option<&[u8]>, cx: &mut Cx<'_>) {
     exchange.family = Family::Rpc;
-    exchange.attrs.set_static(s::RPC_SYSTEM_NAME, "grpc");
+    exchange.attrs.set_str(s::RPC_SYSTEM_NAME, "grpc");
     if let Some(target) = target {
         let path = Url::parse(target).path;
         if set_clipped(&mut exchange.attrs, s::RPC_METHOD, path.strip_prefix(b"/").unwrap_or(path), cx) {
@@ -74,7 +74,7 @@ pub(crate) fn rpc(exchange: &mut Exchange, request: &Request<'_>, target: Option
     }
     let authority = request.authority.filter(|authority| (1..=MAX_AUTHORITY).contains(&authority.len()));
     Parts { request, url: Url::default(), authority }.server_address(&mut exchange.attrs, cx);
-    exchange.attrs.set_static(s::NETWORK_PROTOCOL_VERSION, request.version);
+    exchange.attrs.set_str(s::NETWORK_PROTOCOL_VERSION, request.version);
     if cx.observes(End::Server) {
         exchange.attrs.set_with(s::CLIENT_ADDRESS, |out| write_ip(out, cx.conn.remote.ip()));
         // Also tells what the agents of other nodes send to a collector on this one.
@@ -110,7 +110,7 @@ impl<'a> Parts<'a> {
             Role::Client => self.client(exchange, cx),
             Role::Server => self.server(exchange, cx),
         }
-        exchange.attrs.set_static(s::NETWORK_PROTOCOL_VERSION, self.request.version);
+        exchange.attrs.set_str(s::NETWORK_PROTOCOL_VERSION, self.request.version);
     }
 
     /// What is known of client and server. Returns whether a text was cut.
@@ -214,9 +214,9 @@ const MAX_HOST: usize = 255;
 
 fn method(exchange: &mut Exchange, method: &[u8]) {
     match METHODS.iter().find(|known| known.as_bytes() == method) {
-        Some(known) => exchange.attrs.set_static(s::HTTP_REQUEST_METHOD, known),
+        Some(known) => exchange.attrs.set_str(s::HTTP_REQUEST_METHOD, known),
         None => {
-            exchange.attrs.set_static(s::HTTP_REQUEST_METHOD, "_OTHER");
+            exchange.attrs.set_str(s::HTTP_REQUEST_METHOD, "_OTHER");
             exchange.attrs.set_bytes(s::HTTP_REQUEST_METHOD_ORIGINAL, method);
         }
     }
@@ -275,7 +275,7 @@ pub(crate) fn stream(exchange: &mut Exchange, content_type: Option<&[u8]>, cx: &
     if !is_events {
         return None;
     }
-    exchange.attrs.set_static(s::REMORA_HTTP_STREAM, "event-stream");
+    exchange.attrs.set_str(s::REMORA_HTTP_STREAM, "event-stream");
     cx.streams(exchange);
     Some(EventStream::default())
 }

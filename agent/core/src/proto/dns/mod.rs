@@ -268,7 +268,7 @@ impl Dns {
         if let Some(question) = question {
             exchange.attrs.set_str(s::DNS_QUESTION_NAME, &self.text);
             match message::kind_name(question.kind) {
-                Some(name) => exchange.attrs.set_static(s::REMORA_DNS_QUESTION_TYPE, name),
+                Some(name) => exchange.attrs.set_str(s::REMORA_DNS_QUESTION_TYPE, name),
                 None => exchange.attrs.set_with(s::REMORA_DNS_QUESTION_TYPE, |text| write_number(text, "TYPE", question.kind)),
             }
         }
@@ -366,7 +366,7 @@ fn rcode(exchange: &mut Exchange, header: Header, message: &[u8], cx: &Cx<'_>) {
     }
     let rcode = extended << 4 | header.rcode();
     match message::rcode_name(rcode) {
-        Some(name) => exchange.attrs.set_static(s::REMORA_DNS_RESPONSE_CODE, name),
+        Some(name) => exchange.attrs.set_str(s::REMORA_DNS_RESPONSE_CODE, name),
         None => exchange.attrs.set_with(s::REMORA_DNS_RESPONSE_CODE, |text| write_number(text, "RCODE", rcode)),
     }
     let is_error = if cx.observes(End::Client) { rcode != 0 } else { matches!(rcode, SERVFAIL | NOTIMP) };

@@ -88,7 +88,7 @@ mod tests {
     fn all_that_was_said_belongs_to_a_line_that_came_twice() {
         let (mut said, mut all) = (Said::default(), Attrs::default());
         said.of(ConnId(1), &REQUEST);
-        all.set_static(s::URL_PATH, "/");
+        all.set_str(s::URL_PATH, "/");
         said.keep(b"GET /", &all);
         assert_eq!(said.by(b"GET /"), None);
         said.keep(b"GET /", &all);

@@ -278,7 +278,7 @@ impl Call {
         for key in HTTP_ONLY {
             attrs.remove(*key);
         }
-        attrs.set_static(s::RPC_SYSTEM_NAME, "grpc");
+        attrs.set_str(s::RPC_SYSTEM_NAME, "grpc");
         if let Some(path) = path {
             attrs.set_str(s::RPC_METHOD, path.strip_prefix('/').unwrap_or(&path));
         }
@@ -440,7 +440,7 @@ fn describe(exchange: &mut Exchange, head: &Head, format: Option<Format>, cx: &m
     }
     http::request(exchange, &request, cx);
     if let (true, Some(protocol)) = (is_connect, head.get(Name::Protocol)) {
-        exchange.attrs.set_static(s::HTTP_REQUEST_METHOD, "CONNECT");
+        exchange.attrs.set_str(s::HTTP_REQUEST_METHOD, "CONNECT");
         exchange.attrs.set_bytes(s::REMORA_HTTP_UPGRADE, &protocol[..protocol.len().min(64)]);
     }
     if method.is_none() {

@@ -82,7 +82,7 @@ impl Kafka {
             }
             api::FETCH if lane.found.is_replica => {
                 exchange.kind = role_kind(cx, Kind::Client);
-                exchange.attrs.set_static(s::MESSAGING_OPERATION_NAME, "replicate");
+                exchange.attrs.set_str(s::MESSAGING_OPERATION_NAME, "replicate");
                 exchange.attrs.remove(s::MESSAGING_OPERATION_TYPE);
             }
             api::FETCH => {

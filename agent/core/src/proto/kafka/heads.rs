@@ -100,12 +100,12 @@ pub(super) fn begin(head: &Head<'_>, input: &Input<'_>, cx: &mut Cx<'_>) -> Box<
     };
     exchange.kind = role_kind(cx, kind);
     let attrs = &mut exchange.attrs;
-    attrs.set_static(s::MESSAGING_SYSTEM, "kafka");
-    attrs.set_static(s::MESSAGING_OPERATION_NAME, name);
+    attrs.set_str(s::MESSAGING_SYSTEM, "kafka");
+    attrs.set_str(s::MESSAGING_OPERATION_NAME, name);
     if let Some(operation) = operation {
-        attrs.set_static(s::MESSAGING_OPERATION_TYPE, operation);
+        attrs.set_str(s::MESSAGING_OPERATION_TYPE, operation);
     }
-    attrs.set_static(s::REMORA_KAFKA_API_NAME, head.api.name);
+    attrs.set_str(s::REMORA_KAFKA_API_NAME, head.api.name);
     attrs.set_int(s::REMORA_KAFKA_API_VERSION, i64::from(head.version));
     if !head.client_id.is_empty() {
         attrs.set_bytes(s::MESSAGING_CLIENT_ID, head.client_id);

@@ -390,7 +390,7 @@ impl Memcached {
         let Some(exchange) = self.calls.front().and_then(|call| call.exchange.as_deref_mut()) else { return };
         match outcome {
             Outcome::Failure => set_error(exchange, code),
-            Outcome::Other => exchange.attrs.set_static(s::DB_RESPONSE_STATUS_CODE, code),
+            Outcome::Other => exchange.attrs.set_str(s::DB_RESPONSE_STATUS_CODE, code),
         }
     }
 
@@ -458,8 +458,8 @@ fn key_of(asked: &Asked) -> Option<u64> {
 }
 
 fn describe(exchange: &mut Exchange, name: &'static str) {
-    exchange.attrs.set_static(s::DB_SYSTEM_NAME, "memcached");
-    exchange.attrs.set_static(s::DB_OPERATION_NAME, name);
+    exchange.attrs.set_str(s::DB_SYSTEM_NAME, "memcached");
+    exchange.attrs.set_str(s::DB_OPERATION_NAME, name);
 }
 
 /// Appends a binary command as the text protocol would write it.

@@ -87,10 +87,10 @@ fn is_in(list: &[&str], name: &[u8]) -> bool {
 
 /// Sets what a request says. Returns whether its answer may take any time.
 pub(super) fn describe(exchange: &mut Exchange, content: &Content<'_>, cx: &mut Cx<'_>) -> bool {
-    exchange.attrs.set_static(s::DB_SYSTEM_NAME, "mongodb");
+    exchange.attrs.set_str(s::DB_SYSTEM_NAME, "mongodb");
     let (database, collection) = content.namespace.map_or((None, None), split_namespace);
     if let Some(operation) = legacy_operation(content, collection) {
-        exchange.attrs.set_static(s::DB_OPERATION_NAME, operation);
+        exchange.attrs.set_str(s::DB_OPERATION_NAME, operation);
         set_target(exchange, database, collection, cx);
         return false;
     }

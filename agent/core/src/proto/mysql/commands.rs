@@ -111,7 +111,7 @@ impl MySql {
             let id = if id == Some(LATEST) { self.latest } else { id };
             match preparing.or_else(|| self.statements.get(&id?)) {
                 Some(statement) => statement.apply(exchange, cx),
-                None => exchange.attrs.set_static(s::DB_OPERATION_NAME, "EXECUTE"),
+                None => exchange.attrs.set_str(s::DB_OPERATION_NAME, "EXECUTE"),
             }
         }
         self.push(exchange, Asked { reply: Reply::Results, statement: None, database: None }, cx);
@@ -122,7 +122,7 @@ impl MySql {
         if let Some(exchange) = &mut exchange {
             match Reader(body).u32().and_then(|id| self.statements.get(&id)) {
                 Some(statement) => statement.apply(exchange, cx),
-                None => exchange.attrs.set_static(s::DB_OPERATION_NAME, "FETCH"),
+                None => exchange.attrs.set_str(s::DB_OPERATION_NAME, "FETCH"),
             }
         }
         self.push(exchange, Asked { reply: Reply::Rows, statement: None, database: None }, cx);
@@ -142,7 +142,7 @@ impl MySql {
     ) {
         let mut exchange = self.begin(head, input, at, cx);
         if let Some(exchange) = &mut exchange {
-            exchange.attrs.set_static(s::DB_OPERATION_NAME, name);
+            exchange.attrs.set_str(s::DB_OPERATION_NAME, name);
         }
         let database = database.map(|name| String::from_utf8_lossy(&name[..name.len().min(NAME_LIMIT)]).into_owned());
         self.push(exchange, Asked { reply, statement: None, database }, cx);

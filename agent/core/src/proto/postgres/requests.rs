@@ -94,7 +94,7 @@ impl Postgres {
         self.flush_pending(cx);
         let mut exchange = self.begin(input, cx);
         if let Some(exchange) = &mut exchange {
-            exchange.attrs.set_static(s::DB_OPERATION_NAME, "CALL");
+            exchange.attrs.set_str(s::DB_OPERATION_NAME, "CALL");
             exchange.request.last = last;
             cx.request(exchange);
         }

@@ -38,7 +38,7 @@ impl Postgres {
 
     fn cancel(&mut self, input: &Input<'_>, cx: &mut Cx<'_>) {
         let exchange = self.begin(input, cx).map(|mut exchange| {
-            exchange.attrs.set_static(s::DB_OPERATION_NAME, "CANCEL");
+            exchange.attrs.set_str(s::DB_OPERATION_NAME, "CANCEL");
             cx.request(&mut exchange);
             exchange
         });

@@ -56,9 +56,9 @@ impl Redis {
 
     fn describe(&self, exchange: &mut Exchange, command: &Command<'_>, facts: Facts, cx: &mut Cx<'_>) {
         let attrs = &mut exchange.attrs;
-        attrs.set_static(s::DB_SYSTEM_NAME, "redis");
+        attrs.set_str(s::DB_SYSTEM_NAME, "redis");
         match facts.simple_name() {
-            Some(name) => attrs.set_static(s::DB_OPERATION_NAME, name),
+            Some(name) => attrs.set_str(s::DB_OPERATION_NAME, name),
             None => attrs.set_with(s::DB_OPERATION_NAME, |out| facts.write_name(command, out)),
         }
         if let Some(database) = self.database {

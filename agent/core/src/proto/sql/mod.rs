@@ -162,12 +162,12 @@ impl Statement {
 pub(super) fn prepares(exchange: &mut Exchange) {
     let summary = exchange.attrs.str(s::DB_QUERY_SUMMARY).map(|summary| format!("PREPARE {summary}"));
     exchange.attrs.set_str(s::DB_QUERY_SUMMARY, summary.as_deref().unwrap_or("PREPARE"));
-    exchange.attrs.set_static(s::DB_OPERATION_NAME, "PREPARE");
+    exchange.attrs.set_str(s::DB_OPERATION_NAME, "PREPARE");
 }
 
 /// Sets the one attribute that every exchange of a database has, and its namespace where that is known.
 pub(super) fn system(exchange: &mut Exchange, system: &'static str, namespace: &str) {
-    exchange.attrs.set_static(s::DB_SYSTEM_NAME, system);
+    exchange.attrs.set_str(s::DB_SYSTEM_NAME, system);
     if !namespace.is_empty() {
         exchange.attrs.set_str(s::DB_NAMESPACE, namespace);
     }

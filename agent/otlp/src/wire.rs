@@ -42,14 +42,28 @@ pub(crate) fn varint(out: &mut Vec<u8>, mut value: u64) {
 
 #[inline]
 fn tag(out: &mut Vec<u8>, field: Field, wire_type: WireType) {
-    varint(out, u64::from(field << 3 | wire_type as u32));
+    varint(out, u64::from(key(field, wire_type)));
+}
+
+const fn key(field: Field, wire_type: WireType) -> u32 {
+    field << 3 | wire_type as u32
+}
+
+/// Appends the tag of `field` and one more number: in one piece where each takes one byte, as nearly always.
+#[inline]
+fn tag_and_varint(out: &mut Vec<u8>, field: Field, wire_type: WireType, value: u64) {
+    let key = key(field, wire_type);
+    if key < 0x80 && value < 0x80 {
+        return out.extend_from_slice(&[key as u8, value as u8]);
+    }
+    varint(out, u64::from(key));
+    varint(out, value);
 }
 
 /// Appends a varint field, also when it is zero.
 #[inline]
 pub(crate) fn varint_field(out: &mut Vec<u8>, field: Field, value: u64) {
-    tag(out, field, WireType::Varint);
-    varint(out, value);
+    tag_and_varint(out, field, WireType::Varint, value);
 }
 
 /// Appends a varint field unless it has the default value.
@@ -102,8 +116,7 @@ pub(crate) fn nonzero_fixed32(out: &mut Vec<u8>, field: Field, value: u32) {
 /// Appends the tag and the length of a length-delimited field; the body must follow.
 #[inline]
 pub(crate) fn delimited_head(out: &mut Vec<u8>, field: Field, len: usize) {
-    tag(out, field, WireType::Length);
-    varint(out, len as u64);
+    tag_and_varint(out, field, WireType::Length, len as u64);
 }
 
 /// Appends a `string`, `bytes` or already encoded message field, also when it is empty.

@@ -97,6 +97,8 @@ pub(crate) struct HeadFinder {
     /// a word is none, unless an exception follows it.
     depth: usize,
     head_depth: usize,
+    /// The brackets in which the head ended have closed.
+    left: bool,
     head: Option<Head>,
 }
 
@@ -108,11 +110,14 @@ impl HeadFinder {
 
     /// Follows the brackets of punctuation.
     pub(crate) fn glue(&mut self, glue: &[u8]) {
-        self.depth = glue.iter().fold(self.depth, |depth, byte| match byte {
-            b'(' | b'[' | b'{' => depth + 1,
-            b')' | b']' | b'}' => depth.saturating_sub(1),
-            _ => depth,
-        });
+        for byte in glue {
+            match byte {
+                b'(' | b'[' | b'{' => self.depth += 1,
+                b')' | b']' | b'}' => self.depth = self.depth.saturating_sub(1),
+                _ => {}
+            }
+            self.left |= self.depth < self.head_depth;
+        }
     }
 
     /// Notes where the head ends, if it does in front of a part: behind a colon, at the type of an exception, or behind what
@@ -121,7 +126,7 @@ impl HeadFinder {
         if self.head.is_some() && self.head_depth == 0 {
             return;
         }
-        if self.depth < self.head_depth {
+        if std::mem::take(&mut self.left) {
             self.head = None;
             self.head_depth = 0;
         }
@@ -184,6 +189,12 @@ mod tests {
         assert_eq!(head("pump state: on fire"), None);
         assert_eq!(head("error: on fire"), None);
         assert_eq!(head("mailer: reject: on fire"), None);
+    }
+
+    #[test]
+    fn a_head_in_brackets_that_close_is_none() {
+        assert_eq!(head("login was refused (tls: bad certificate): bob at home"), Some((6, Tail::Reason)));
+        assert_eq!(head("login of today (tls: bad certificate) [bob] at home"), None);
     }
 
     #[test]

@@ -117,7 +117,7 @@ impl Style {
                     .replace("{level}", &statement.level)
                     .replace("{Level}", &statement.level);
                 let logger = random.fill(&statement.logger);
-                let header = header.replace("{L}", &statement.level).replace("{LOGGER}", &logger);
+                let header = header.replace("{L}", &statement.level).replace("{TAG}", &statement.level).replace("{LOGGER}", &logger);
                 Line {
                     label: format!("{index}: {}", statement.text),
                     level: statement.level.clone(),
@@ -209,6 +209,10 @@ impl Random {
     }
 
     fn slot(&mut self, name: &str) -> Option<String> {
+        if name.contains('|') {
+            let choices: Vec<&str> = name.split('|').collect();
+            return Some(self.pick(&choices).to_owned());
+        }
         let sized = |prefix: &str| name.strip_prefix(prefix).and_then(|digits| digits.parse::<usize>().ok());
         if let Some(count) = sized("n") {
             return Some(self.digits(count));
@@ -222,31 +226,14 @@ impl Random {
     fn time_slot(&mut self, name: &str) -> Option<String> {
         Some(match name {
             "hms" => self.time(":"),
-            "hms6" => self.time(""),
-            "ymd6" => self.numbers(&[("08", 10, 12), ("", 1, 28)]),
-            "ymd8" => self.numbers(&[("2017", 10, 12), ("", 1, 28)]),
             "ymd-" => self.numbers(&[("2017-", 1, 12), ("-", 1, 28)]),
-            "y.m.d" => self.numbers(&[("2005.", 1, 12), (".", 1, 28)]),
             "y/m/d" => self.numbers(&[("2016/", 1, 12), ("/", 1, 28)]),
-            "yy/mm/dd" => self.numbers(&[("17/", 1, 12), ("/", 1, 28)]),
-            "mm.dd" => self.numbers(&[("", 10, 12), (".", 1, 28)]),
             "mm-dd" => self.numbers(&[("", 1, 12), ("-", 1, 28)]),
             "mmdd" => self.numbers(&[("", 1, 12), ("", 1, 28)]),
             "iso" => format!("{} {}", self.numbers(&[("2015-", 1, 12), ("-", 1, 28)]), self.time(":")),
-            "iso-" => format!("{}_{}", self.numbers(&[("2017-", 1, 12), ("-", 1, 28)]), self.time(",")),
-            "dashtime" => format!("{}-{}.{}", self.numbers(&[("2005-", 1, 12), ("-", 1, 28)]), self.time("."), self.digits(6)),
-            "compactms" => format!("{}-{}:{}", self.numbers(&[("2017", 10, 12), ("", 1, 28)]), self.time(":"), self.digits(3)),
             "ms" => self.digits(3),
             "us" => self.digits(6),
-            "epoch" => format!("11{}", self.digits(8)),
             "syslog" => format!("{} {:2} {}", self.pick(&["Jun", "Jul", "Dec"]), 1 + self.below(28), self.time(":")),
-            "wtime" => format!(
-                "{} {} {} {} 2005",
-                self.pick(&["Mon", "Tue", "Sun"]),
-                self.pick(&["Jun", "Jul", "Dec"]),
-                self.numbers(&[("", 1, 28)]),
-                self.time(":")
-            ),
             _ => return None,
         })
     }
@@ -254,33 +241,19 @@ impl Random {
     fn name_slot(&mut self, name: &str) -> Option<String> {
         Some(match name {
             "word" => self.word(25),
-            "word4" => self.pick(&["api", "compute", "sched"]).to_owned(),
-            "Word" => self.capital(12),
             "Words" => (0..1 + self.below(3)).map(|_| self.capital(60)).collect::<Vec<_>>().join(" "),
+            "words" => (0..1 + self.below(6)).map(|_| self.word(400)).collect::<Vec<_>>().join(" "),
             "name" => self.word(300),
             "user" => self.word(8),
             "Host" => format!("{}-{}", self.word(5), self.below(40)),
             "ns" => self.word(6),
             "pod" => format!("{}-{}-{}", self.word(9), self.hex(9), self.hex(5)),
-            "Cls" | "App" => format!("{}{}", self.capital(6), self.capital(4)),
-            "Client" => self.pick(&["WindowsUpdateAgent", "SPP", "WindowsUpdateAgent"]).to_owned(),
             "Kind" => format!("*v1.{}", self.capital(9)),
             "thread" => {
-                format!("{}-{}", self.pick(&["main", "IPC Server handler", "AsyncDispatcher event", "eventHandlingThread"]), self.below(9))
+                format!("{}-{}", self.pick(&["main", "pool-1-thread", "http-exec", "scheduling"]), self.below(9))
             }
-            "qthread" => format!("{}:/0:0:0:0:0:0:0:0:2181", self.pick(&["QuorumPeer[myid=1]", "SendWorker", "RecvWorker"])),
-            "cls" => format!("org.apache.{}.{}${}", self.word(9), self.capital(30), self.capital(30)),
-            "dotted" => format!("com.{}.{}", self.word(9), self.word(30)),
-            "dotted2" => format!("{}.{}", self.word(3), self.word(4)),
             "file" => format!("{}.{}", self.word(30), self.pick(&["txt", "go", "xml", "cpp"])),
             "path" => format!("/{}/{}/{}", self.word(5), self.word(20), self.word(90)),
-            "rack" => format!("R{}-M{}-N{}-C:J{}-U11", self.digits(2), self.below(2), self.below(9), self.digits(2)),
-            "alert" => self.pick(&["-", "-", "-", "KERNDTLB", "APPREAD"]).to_owned(),
-            "FAC" => self.pick(&["KERNEL", "KERNEL", "APP", "DISCOVERY"]).to_owned(),
-            "xyz" => self.pick(&["x+", "y-", "z+"]).to_owned(),
-            "Aa" => self.pick(&["A", "B", "C"]).to_owned(),
-            "ACTION" => self.pick(&["SCREEN_ON", "SCREEN_OFF", "TIME_TICK"]).to_owned(),
-            "exe" => self.pick(&["chrome.exe", "chrome.exe *64", "Dropbox.exe", "svchost.exe *64"]).to_owned(),
             _ => return None,
         })
     }
@@ -294,20 +267,14 @@ impl Random {
             "sn" => self.below(10).to_string(),
             "port" => self.numbers(&[("", 1024, 65_000)]),
             "float" => format!("{}.{}", self.below(500), self.digits(3)),
-            "unit" => self.pick(&["B", "KB", "MB"]).to_owned(),
             "v" => format!("{}.{}.{}", self.below(9), self.below(9), self.digits(4)),
             "ip" => format!("10.{}.{}.{}", self.below(256), self.below(256), self.below(256)),
-            "rhost" => match self.below(3) {
-                0 => format!("{}.{}", self.slot("ip")?, self.word(9)),
-                1 => format!("{}.{}.net", self.word(40), self.word(40)),
-                _ => self.slot("ip")?,
-            },
             "mac" => (0..6).map(|_| self.hex(2)).collect::<Vec<_>>().join(":"),
-            "blk" => format!("blk_{}{}", self.pick(&["", "-"]), self.digits(18)),
             "uuid" => [8usize, 4, 4, 4, 12].map(|count| self.hex(count)).join("-"),
             "bool" => self.pick(&["true", "false"]).to_owned(),
-            "ws" => self.pick(&["null", "WorkSource{10113}", "WorkSource{10113 com.a.b}"]).to_owned(),
-            "life" => self.pick(&["00:01", "<1 sec", "01:12"]).to_owned(),
+            "error" => {
+                self.pick(&["connection refused", "i/o timeout", "no such host", "broken pipe", "permission denied", "EOF"]).to_owned()
+            }
             "sku" => format!("{}-{}", self.word(90), self.digits(3)),
             _ => return None,
         })

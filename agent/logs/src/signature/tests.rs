@@ -11,13 +11,13 @@ fn template(message: &str) -> String {
 #[test]
 fn variables_become_placeholders() {
     let cases = [
-        ("Receiving block blk_-1608 src: /10.1.1.2:54106 dest: /10.1.1.3:50010", "Receiving block <*> src: <*> dest: <*>"),
+        ("Receiving part p_-1608 src: /10.1.1.2:54106 dest: /10.1.1.3:50010", "Receiving part <*> src: <*> dest: <*>"),
         ("took 5 ms", "took <*>"),
         ("took 5.5 seconds, 3 retries", "took <*> retries"),
         ("size [1, 2, 3] done", "size [<*>] done"),
         ("size [] done", "size [<*>] done"),
         ("fans ( 3552 3534 3375 )", "fans ( <*> )"),
-        ("workerEnv.init() ok /etc/httpd/x.conf", "workerEnv.init() ok <*>"),
+        ("pool.init() ok /etc/httpd/x.conf", "pool.init() ok <*>"),
         (
             "auth failure; logname= uid=0 tty=ssh ruser= rhost=host.example.org  user=root",
             "auth failure; logname=<*> uid=<*> tty=<*> ruser=<*> rhost=<*> user=<*>",

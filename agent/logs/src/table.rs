@@ -265,21 +265,23 @@ impl PatternTable {
 
     /// Compares patterns anew once more words are known to vary; returns where the pattern at `index` went.
     fn relearn(&mut self, index: u32, severity: Severity, now: u64, budget: &mut MemoryBudget) -> Option<u32> {
-        if !self.values.take_news() {
+        let mut news = self.values.take_news();
+        if news.is_empty() {
             return Some(index);
         }
         let id = self.patterns.get(index as usize)?.as_ref()?.id;
-        while let Some(pattern) = self.mergeable().and_then(|index| self.remove(index, budget)) {
+        while let Some(pattern) = self.mergeable(&news).and_then(|index| self.remove(index, budget)) {
             let severity = pattern.counts.first().map_or(severity, |(severity, _)| *severity);
             self.admit(pattern.template.clone(), vec![pattern], true, severity, now, budget);
+            news.append(&mut self.values.take_news());
         }
-        self.values.take_news();
         self.by_id.get(&self.resolve(id)).copied()
     }
 
-    /// A pattern that would become one with others if it came now.
-    fn mergeable(&self) -> Option<u32> {
-        self.templates().find_map(|(index, template)| {
+    /// A pattern with one of these words that would become one with others if it came now.
+    fn mergeable(&self, news: &[Slot]) -> Option<u32> {
+        let mut concerned = self.templates().filter(|(_, template)| template.slots().iter().any(|slot| news.contains(slot)));
+        concerned.find_map(|(index, template)| {
             let others: Vec<&Template> =
                 self.bucket(template.layout()).iter().filter(|other| **other != index).filter_map(|other| self.template(*other)).collect();
             let near = merge::near(template, others.iter().copied());

@@ -17,13 +17,13 @@ pub(super) struct Values {
     announcers: Familiar,
     /// How many more may be remembered.
     left: u32,
-    /// A word was added since the patterns were compared.
-    news: bool,
+    /// Words that were added since the patterns were compared, of those that stand in some.
+    news: Vec<Slot>,
 }
 
 impl Default for Values {
     fn default() -> Self {
-        Self { words: Familiar::default(), announcers: Familiar::default(), left: MAX_WORDS, news: false }
+        Self { words: Familiar::default(), announcers: Familiar::default(), left: MAX_WORDS, news: Vec::new() }
     }
 }
 
@@ -37,7 +37,9 @@ impl Values {
             if word.is_word() && *slot == Slot::LEARNED && self.left > 0 && !self.varies(*word) {
                 self.words.add(&[*word]);
                 self.left -= 1;
-                self.news |= patterns.has(*word);
+                if patterns.has(*word) {
+                    self.news.push(*word);
+                }
             }
         }
     }
@@ -48,13 +50,13 @@ impl Values {
             if self.left > 0 && !self.announces(word) {
                 self.announcers.add(&[word]);
                 self.left -= 1;
-                self.news = true;
+                self.news.push(word);
             }
         }
     }
 
-    /// Whether patterns have to be compared anew; asked once.
-    pub(super) fn take_news(&mut self) -> bool {
+    /// Words whose patterns have to be compared anew; told once.
+    pub(super) fn take_news(&mut self) -> Vec<Slot> {
         std::mem::take(&mut self.news)
     }
 

@@ -131,7 +131,7 @@ fn gzip(payload: &[u8]) -> std::io::Result<Vec<u8>> {
 }
 
 fn zstd(payload: &[u8]) -> std::io::Result<Vec<u8>> {
-    zstd::encode_all(payload, 1)
+    zstd::bulk::compress(payload, 1)
 }
 
 type Compress = fn(&[u8]) -> std::io::Result<Vec<u8>>;

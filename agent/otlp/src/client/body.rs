@@ -52,10 +52,9 @@ fn compressed(head: Vec<u8>, compression: Compression, payload: &[u8]) -> io::Re
             encoder.finish()
         }
         Compression::Zstd => {
-            let mut encoder = zstd::Encoder::new(head, ZSTD_LEVEL)?;
-            encoder.set_pledged_src_size(Some(payload.len() as u64))?;
-            encoder.write_all(payload)?;
-            encoder.finish()
+            let mut out = head;
+            out.extend_from_slice(&zstd::bulk::compress(payload, ZSTD_LEVEL)?);
+            Ok(out)
         }
     }
 }

@@ -14,6 +14,9 @@ use std::sync::Arc;
 /// Lines whose ids are held back so that what later lines teach counts for earlier ones too.
 pub const DEFAULT_BATCH: usize = 256 * 1024;
 
+/// Bytes that are written at once: a write a line costs as much as what is written.
+const WRITTEN: usize = 64 * 1024;
+
 /// Memory of the one table of a run.
 const TABLE_BUDGET: usize = 8 << 20;
 
@@ -41,7 +44,7 @@ pub fn join_lines_stdin(reader: impl BufRead, mut writer: impl Write) -> io::Res
     let mut json = Vec::new();
     let stats = lines::for_each(reader, |line| {
         joiner.push(line, 0, |joined| json_string(joined.text, &mut json));
-        if json.len() >= 64 * 1024 {
+        if json.len() >= WRITTEN {
             writer.write_all(&json)?;
             json.clear();
         }
@@ -86,12 +89,20 @@ impl Patterns {
     }
 
     fn write(&mut self, writer: &mut impl Write) -> io::Result<()> {
-        let mut templates: FxHashMap<PatternId, Arc<str>> = FxHashMap::default();
+        let mut answers: FxHashMap<(PatternId, u8), String> = FxHashMap::default();
+        let mut out = Vec::with_capacity(2 * WRITTEN);
         for (id, severity) in self.held.drain(..) {
             let id = self.table.resolve(id);
-            let template = templates.entry(id).or_insert_with(|| template_of(&self.table, id, severity));
-            writeln!(writer, "{id}\t{}\t{template}", severity.number())?;
+            let number = severity.number();
+            let answer =
+                answers.entry((id, number)).or_insert_with(|| format!("{id}\t{number}\t{}\n", template_of(&self.table, id, severity)));
+            out.extend_from_slice(answer.as_bytes());
+            if out.len() >= WRITTEN {
+                writer.write_all(&out)?;
+                out.clear();
+            }
         }
+        writer.write_all(&out)?;
         self.table.take_changes();
         self.table.take_counts();
         Ok(())

@@ -1,0 +1,215 @@
+//! Headers that one library or program writes in a form of its own. Must hold no form that columns already tell.
+
+use super::{MAX_HEADER, MAX_NAME, Parser};
+use crate::bytes::{is_alphanumeric, is_space, run_end};
+use crate::severity::Severity;
+use crate::timestamp;
+
+impl<'a> Parser<'a> {
+    /// `[pid:tid:MMDD/time:LEVEL:file.cc(12)] message` (or `file.cc:12`) of Chromium and what embeds it.
+    pub(super) fn colon_columns(&mut self, inner: &'a [u8], end: usize) -> bool {
+        let mut columns = inner.rsplit(|byte| *byte == b':').skip_while(|column| column.iter().all(u8::is_ascii_digit));
+        let (Some(source), Some(word), Some(_)) = (columns.next(), columns.next(), columns.next()) else { return false };
+        let placed = source.contains(&b'.') && word.iter().all(u8::is_ascii_uppercase);
+        let Some(severity) = Severity::from_word(word).filter(|_| placed) else { return false };
+        self.set_level(severity, word);
+        self.header.has_time = inner.contains(&b'/');
+        self.at = end + 1;
+        true
+    }
+
+    /// glog and klog: `I1125 15:04:05.000000    12 file.go:34] message`.
+    pub(super) fn glog(&mut self) -> bool {
+        let rest = self.rest();
+        let Some(severity) = rest.first().and_then(|letter| Severity::from_letter(*letter)) else {
+            return false;
+        };
+        let digits = run_end(rest, 1, |byte| byte.is_ascii_digit()) - 1;
+        let Some(end) = rest.get(digits + 2..).and_then(timestamp::end) else {
+            return false;
+        };
+        if !matches!(digits, 4 | 8) || rest.get(digits + 1) != Some(&b' ') {
+            return false;
+        }
+        let start = self.at;
+        let columns = self.at + digits + 2 + end;
+        let window = &self.text[columns..self.text.len().min(columns + MAX_NAME)];
+        let Some(close) = memchr::memchr(b']', window) else {
+            return false;
+        };
+        self.set_level(severity, &self.text[start..start + 1]);
+        self.header.has_time = true;
+        self.at = columns + close + 1;
+        true
+    }
+
+    /// Redis: `12:M 25 Nov 2026 15:04:05.000 * message`.
+    pub(super) fn redis(&mut self) -> bool {
+        let rest = self.rest();
+        let digits = run_end(rest, 0, |byte| byte.is_ascii_digit());
+        if digits == 0 || !matches!(rest.get(digits..digits + 3), Some([b':', b'A'..=b'Z', b' '])) {
+            return false;
+        }
+        let time = digits + 3;
+        let Some(end) = rest.get(time..).and_then(timestamp::end) else {
+            return false;
+        };
+        let Some([b' ', mark, b' ']) = rest.get(time + end..time + end + 3) else {
+            return false;
+        };
+        let Some(severity) = Severity::from_redis(*mark) else {
+            return false;
+        };
+        let mark_at = self.at + time + end + 1;
+        self.set_level(severity, &self.text[mark_at..mark_at + 1]);
+        self.header.has_time = true;
+        self.at = mark_at + 2;
+        true
+    }
+
+    /// Android's brief form: `W/Tag ( 123): message`.
+    pub(super) fn android_brief(&mut self) -> bool {
+        let [letter, b'/', tail @ ..] = self.rest() else {
+            return false;
+        };
+        let Some(severity) = Severity::from_letter(*letter) else {
+            return false;
+        };
+        let window = &tail[..tail.len().min(MAX_NAME)];
+        let Some(close) = memchr::memmem::find(window, b"): ") else {
+            return false;
+        };
+        let Some(open) = memchr::memrchr(b'(', &window[..close]) else {
+            return false;
+        };
+        if !window[open + 1..close].iter().all(|byte| byte.is_ascii_digit() || *byte == b' ') {
+            return false;
+        }
+        self.set_level(severity, &self.text[self.at..self.at + 1]);
+        self.header.logger = crate::bytes::trim(&window[..open]);
+        self.at += 2 + close + 3;
+        true
+    }
+
+    /// Android's logcat: two numbers, then one letter, then the tag.
+    pub(super) fn logcat(&mut self) -> bool {
+        let mut at = self.at;
+        for _ in 0..2 {
+            at = run_end(self.text, at, is_space);
+            let end = run_end(self.text, at, |byte| byte.is_ascii_digit());
+            if end == at {
+                return false;
+            }
+            at = end;
+        }
+        at = run_end(self.text, at, is_space);
+        let (Some(letter), Some(b' ')) = (self.text.get(at), self.text.get(at + 1)) else {
+            return false;
+        };
+        let Some(severity) = Severity::from_letter(*letter) else {
+            return false;
+        };
+        self.set_level(severity, &self.text[at..at + 1]);
+        self.at = at + 1;
+        true
+    }
+
+    /// `E, [2026-11-25T15:04:05 #12] ERROR -- : message`, Ruby's logger; the letter says nothing more than the word.
+    pub(super) fn ruby_letter(&mut self) {
+        if let [b'A'..=b'Z', b',', b' ', b'[', ..] = self.rest() {
+            self.at += 3;
+        }
+    }
+
+    /// `category: level: message`, as BIND writes it behind the time; a number may follow the level.
+    pub(super) fn category_level(&mut self) -> bool {
+        let rest = crate::bytes::trim_start(self.rest());
+        let name_end = run_end(rest, 0, |byte| is_alphanumeric(byte) || matches!(byte, b'-' | b'_' | b'.'));
+        let Some(tail) = rest.get(name_end..).and_then(|tail| tail.strip_prefix(b": ")) else { return false };
+        let end = run_end(tail, 0, |byte| byte.is_ascii_alphabetic());
+        let number = run_end(tail, end, |byte| matches!(byte, b' ' | b'0'..=b'9'));
+        let Some(severity) = Severity::from_word(&tail[..end]).filter(|_| tail[number..].starts_with(b": ")) else { return false };
+        let named = rest.first().is_some_and(u8::is_ascii_alphabetic);
+        if !named || self.syslog_time || !self.header.severity_text.is_empty() {
+            return false;
+        }
+        self.set_level(severity, &tail[..end]);
+        self.header.logger = &rest[..name_end];
+        self.at = self.text.len() - tail.len() + number + 2;
+        true
+    }
+
+    /// java.util.logging: `Nov 25, 2026 3:04:05 PM a.B method`, and on the next line `INFO: message`.
+    pub(super) fn second_line_level(&mut self) -> bool {
+        if !ends_in_half_day(&self.text[..self.at]) {
+            return false;
+        }
+        let rest = self.rest();
+        let window = &rest[..rest.len().min(MAX_HEADER)];
+        let Some(end) = memchr::memchr(b'\n', window) else { return false };
+        let Some(length) = level_line(&rest[end + 1..]) else { return false };
+        let start = self.at + end + 1;
+        let word = &self.text[start..start + length];
+        let Some(severity) = Severity::from_word(word) else { return false };
+        self.set_level(severity, word);
+        self.header.logger = rest[..end].split(|byte| is_space(*byte)).find(|word| !word.is_empty()).unwrap_or_default();
+        self.at = start + length + 2;
+        true
+    }
+
+    /// `fail: Category[13]`, the first line of .NET's console logger.
+    pub(super) fn dotnet(&mut self) -> bool {
+        let rest = self.rest();
+        let category = rest.get(4..).unwrap_or_default();
+        let numbered = category.starts_with(b": ") && category.split(|byte| *byte == b'\n').next().is_some_and(|line| line.ends_with(b"]"));
+        let Some(severity) = rest.get(..4).and_then(Severity::from_word).filter(|_| numbered) else { return false };
+        self.set_level(severity, &rest[..4]);
+        self.at += 4;
+        true
+    }
+
+    /// `LEVEL:logger:message`, the default form of Python.
+    pub(super) fn python_logger(&mut self) {
+        let [b':', tail @ ..] = self.rest() else {
+            return;
+        };
+        let end = run_end(tail, 0, |byte| !is_space(byte) && byte != b':');
+        if end > 0 && tail.get(end) == Some(&b':') {
+            self.header.logger = &tail[..end];
+            self.at += end + 2;
+        } else {
+            self.at += 1;
+        }
+    }
+
+    /// `1234 ---` as Spring writes it.
+    pub(super) fn process_id(&mut self) {
+        let rest = self.rest();
+        let digits = run_end(rest, 0, |byte| byte.is_ascii_digit());
+        let next = run_end(rest, digits, is_space);
+        if digits > 0 && rest[next..].starts_with(b"--- ") {
+            self.at += next + 3;
+            self.skip_separators();
+        }
+    }
+}
+
+/// Whether a time of twelve hours ends here.
+fn ends_in_half_day(time: &[u8]) -> bool {
+    let time = crate::bytes::trim_end(time);
+    time.ends_with(b" AM") || time.ends_with(b" PM")
+}
+
+/// The length of the level that a line such as `INFO: message` starts with.
+pub(crate) fn level_line(line: &[u8]) -> Option<usize> {
+    let end = run_end(line, 0, |byte| byte.is_ascii_uppercase());
+    (line[end..].starts_with(b": ") && Severity::from_word(&line[..end]).is_some()).then_some(end)
+}
+
+/// Whether a line is the first of java.util.logging's two.
+pub(crate) fn is_first_of_two(line: &[u8]) -> bool {
+    timestamp::end(line).is_some_and(|end| {
+        let names = crate::bytes::trim(&line[end..]).split(|byte| *byte == b' ').count();
+        ends_in_half_day(&line[..end]) && (1..=2).contains(&names)
+    })
+}

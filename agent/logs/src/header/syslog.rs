@@ -1,0 +1,164 @@
+//! Headers of syslog: the priority, the columns of RFC 5424, and host and program of RFC 3164 with what daemons make of them.
+//! Must never take the first words of a message for a program.
+
+use super::{Column, MAX_NAME, Parser, group, is_source_line};
+use crate::bytes::{find, is_space, run_end};
+use crate::severity::Severity;
+
+/// In front of a message in UTF-8; RFC 5424 section 6.4.
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
+/// A name that ends at a colon, and where the text behind it starts.
+struct Named<'a> {
+    name: &'a [u8],
+    after: usize,
+    /// A process id in brackets is part of it.
+    has_process: bool,
+}
+
+impl<'a> Parser<'a> {
+    /// `<34>` of syslog (RFC 5424 section 6.2.1), with the version behind it.
+    pub(super) fn priority(&mut self) {
+        if self.text.first() != Some(&b'<') {
+            return;
+        }
+        let end = run_end(self.text, 1, |byte| byte.is_ascii_digit());
+        let digits = &self.text[1..end];
+        if self.text.get(end) != Some(&b'>') || !(1..=3).contains(&digits.len()) {
+            return;
+        }
+        let value = digits.iter().fold(0u64, |value, byte| value * 10 + u64::from(byte - b'0'));
+        if let Some(severity) = Severity::from_syslog(value % 8).filter(|_| value < 192) {
+            self.header.severity = severity;
+            self.at = end + 1;
+            if self.rest().starts_with(b"1 ") {
+                self.at += 2;
+                self.versioned = true;
+            }
+        }
+    }
+
+    /// Host, application, process, message id and structured data of RFC 5424 (section 6) behind the time.
+    pub(super) fn syslog_columns(&mut self) -> bool {
+        if !self.versioned {
+            return false;
+        }
+        let mut at = self.at;
+        let mut application: &[u8] = &[];
+        for column in 0..4 {
+            at = run_end(self.text, at, |byte| byte == b' ');
+            let end = run_end(self.text, at, |byte| byte != b' ');
+            if end == at || end - at > MAX_NAME {
+                return false;
+            }
+            if column == 1 {
+                application = &self.text[at..end];
+            }
+            at = end;
+        }
+        at = run_end(self.text, at, |byte| byte == b' ');
+        match self.text.get(at) {
+            Some(b'-') => at += 1,
+            Some(b'[') => {
+                while let Some((_, end)) = group(self.text, at) {
+                    at = end + 1;
+                }
+            }
+            _ => return false,
+        }
+        if application != b"-" {
+            self.header.logger = application;
+        }
+        at = run_end(self.text, at, is_space);
+        self.at = at + if self.text[at..].starts_with(BYTE_ORDER_MARK) { BYTE_ORDER_MARK.len() } else { 0 };
+        self.program_level();
+        true
+    }
+
+    /// Host and program of syslog: `host program[123]: message`; then a level that the message starts with.
+    ///
+    /// Behind another time only a process id tells a program from the first words of a message: `dial failed: timeout`.
+    pub(super) fn program(&mut self) {
+        self.skip_spaces();
+        self.facility();
+        let host_end = run_end(self.text, self.at, |byte| !is_space(byte) && !matches!(byte, b':' | b'['));
+        let after_host = run_end(self.text, host_end, is_space);
+        let behind_host = if after_host > host_end { program_name(self.text, after_host) } else { None };
+        let behind_host = behind_host.filter(|found| self.syslog_time || found.has_process);
+        let direct =
+            || program_name(self.text, self.at).filter(|found| self.syslog_time || found.has_process || found.name.contains(&b'.'));
+        let Some(found) = behind_host.or_else(direct) else { return };
+        self.header.logger = found.name;
+        self.at = run_end(self.text, found.after, is_space);
+        if let Some(uptime) = self.time_here().filter(|_| self.peek() == Some(b'[')) {
+            self.at = run_end(self.text, uptime, is_space);
+        }
+        self.program_level();
+    }
+
+    /// `<auth.info>` or `<4.6>`, facility and level as syslogd of BSD writes them in front of the host.
+    fn facility(&mut self) {
+        if self.peek() != Some(b'<') {
+            return;
+        }
+        let Some((start, end)) = group(self.text, self.at) else { return };
+        let Some(dot) = find(&self.text[..end], start, b'.') else { return };
+        let word = &self.text[dot + 1..end];
+        let severity = match word {
+            [digit @ b'0'..=b'7'] => Severity::from_syslog(u64::from(digit - b'0')),
+            word => Severity::from_word(word),
+        };
+        if let Some(severity) = severity {
+            self.set_level(severity, word);
+            self.at = end + 1;
+            self.skip_spaces();
+        }
+    }
+
+    fn program_level(&mut self) {
+        if self.glog() {
+            return;
+        }
+        let Column::Level { severity, start, end, after } = self.column_at(self.at, false) else {
+            return;
+        };
+        self.set_level(severity, &self.text[start..end]);
+        let word = &self.text[start..end];
+        let bracketed = start > self.at;
+        if bracketed || word.iter().all(u8::is_ascii_uppercase) {
+            self.at = after;
+            self.skip_separators();
+        }
+    }
+}
+
+/// Whether a time has the form of syslog, a month in front (RFC 3164 section 4.1.2), TAI64N, or that of a date with an offset in
+/// digits, as rsyslog and syslog-ng write it.
+pub(super) fn is_syslog_time(time: &[u8]) -> bool {
+    let offset = |from_end: usize| time.len() > 24 && matches!(time[time.len() - from_end], b'+' | b'-');
+    time.starts_with(b"@")
+        || time.first().is_some_and(u8::is_ascii_uppercase) && time.get(3) == Some(&b' ')
+        || time.get(10) == Some(&b'T') && offset(6)
+}
+
+/// `program[123]:` (up to three words), `program:` or `file.go:12:`.
+fn program_name(text: &[u8], at: usize) -> Option<Named<'_>> {
+    let window = &text[at..text.len().min(at + MAX_NAME)];
+    let mut colon = find(window, 0, b':')?;
+    if window.get(colon + 1).is_some_and(u8::is_ascii_digit) {
+        colon = find(window, colon + 1, b':').filter(|colon| is_source_line(&window[..*colon]))?;
+    }
+    if window.get(colon + 1).is_some_and(|byte| !is_space(*byte)) {
+        return None;
+    }
+    let head = &window[..colon];
+    let after = at + colon + 1;
+    let words = head.split(|byte| *byte == b' ').count();
+    if let Some(pid) = head.strip_suffix(b"]") {
+        let open = memchr::memrchr(b'[', pid)?;
+        let digits = &pid[open + 1..];
+        let valid = open > 0 && words <= 3 && !digits.is_empty() && digits.iter().all(u8::is_ascii_digit);
+        return valid.then(|| Named { name: &pid[..open], after, has_process: true });
+    }
+    (words == 1 && head.first().is_some_and(u8::is_ascii_alphabetic)).then_some(Named { name: head, after, has_process: false })
+}

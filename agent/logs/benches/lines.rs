@@ -168,4 +168,14 @@ fn memory(words: &[Vec<u8>]) {
         pipeline.count(&mut table, line, Severity::UNSPECIFIED, 1);
     }
     println!("memory at the pattern limit: {} KiB  budget 256 KiB", table.memory() / 1024);
+    let tables = words.chunks(words.len() / 100).map(|words| {
+        let mut table = pipeline.table();
+        for line in words {
+            pipeline.count(&mut table, line, Severity::UNSPECIFIED, 1);
+        }
+        table
+    });
+    let tables: Vec<_> = tables.collect();
+    let memory: usize = tables.iter().map(|table| table.memory()).sum();
+    println!("memory of {} containers at the pattern limit: {} MiB  budget 32 MiB", tables.len(), memory >> 20);
 }

@@ -40,6 +40,8 @@ pub(crate) enum Start {
     Beam,
     /// `==12==ERROR: AddressSanitizer: …`, `WARNING: ThreadSanitizer: …`
     Sanitizer,
+    /// `x.cc:7:3: runtime error: …` of UndefinedBehaviorSanitizer, after which the program goes on.
+    Undefined,
     /// A line of equals signs in front of a sanitizer's report.
     Rule,
     /// `{` or `[`, or an object that does not end on its line.
@@ -118,6 +120,9 @@ fn start(line: &[u8]) -> Option<Start> {
     if line.starts_with(b"WARNING: ThreadSanitizer") || line.starts_with(b"WARNING: MemorySanitizer") {
         return Some(Start::Sanitizer);
     }
+    if is_undefined_behaviour(line) {
+        return Some(Start::Undefined);
+    }
     if is_php(line) {
         return Some(Start::Php);
     }
@@ -169,6 +174,15 @@ fn is_php(line: &[u8]) -> bool {
     let line = line.strip_prefix(b"PHP ").unwrap_or(line);
     (line.starts_with(b"Fatal error: ") || line.starts_with(b"Recoverable fatal error: "))
         && contains(&line[..line.len().min(64)], b"Uncaught ")
+}
+
+/// `path:line:column: runtime error: text`.
+fn is_undefined_behaviour(line: &[u8]) -> bool {
+    let window = &line[..line.len().min(512)];
+    let Some(at) = memchr::memmem::find(window, b": runtime error: ") else { return false };
+    let mut parts = window[..at].rsplit(|byte| *byte == b':');
+    let is_number = |part: Option<&[u8]>| part.is_some_and(|part| !part.is_empty() && part.iter().all(u8::is_ascii_digit));
+    is_number(parts.next()) && is_number(parts.next()) && parts.next().is_some_and(|path| !path.is_empty() && !path.contains(&b' '))
 }
 
 fn equals_start(line: &[u8]) -> Option<Start> {

@@ -50,6 +50,8 @@ pub(crate) enum State {
     LeakSanitizer,
     /// In a ThreadSanitizer report, which a line of equals signs ends.
     ThreadSanitizer,
+    /// In what UndefinedBehaviorSanitizer says of one place.
+    Undefined,
     /// Behind a line of equals signs.
     Rule,
     /// In JSON, with so many brackets open.
@@ -75,6 +77,7 @@ impl State {
             Some(Start::Ruby) => Self::Exception,
             Some(Start::Beam) => Self::Beam,
             Some(Start::Sanitizer) => sanitizer_state(line),
+            Some(Start::Undefined) => Self::Undefined,
             Some(Start::Rule) => Self::Rule,
             Some(Start::Json) => json_state(0, line),
             None if shape.indented => Self::Indented,
@@ -116,6 +119,7 @@ impl State {
                 | Self::Sanitizer
                 | Self::LeakSanitizer
                 | Self::ThreadSanitizer
+                | Self::Undefined
                 | Self::Rust
                 | Self::Json { .. }
         )
@@ -149,6 +153,8 @@ impl State {
             Self::RustText => Some(Self::Rust),
             Self::Rust => is_rust_line(shape, line).then_some(Self::Rust),
             Self::NodeSource => Self::follow_node(shape, line),
+            Self::Undefined if line.starts_with(b"SUMMARY: UndefinedBehaviorSanitizer") => Some(Self::Complete),
+            Self::Undefined => shape.indented.then_some(self),
             Self::Php => is_php_line(shape, line).then_some(Self::Php),
             Self::Beam => is_beam_line(shape, line).then_some(Self::Beam),
             Self::Indented | Self::Complete | Self::Dated | Self::LevelFollows => None,

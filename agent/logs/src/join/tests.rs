@@ -55,6 +55,11 @@ const REPORTS: &[(&str, &str)] = &[
         "thread 'main' panicked at 'boom', src/main.rs:2:5\nnote: run with `RUST_BACKTRACE=1` environment variable to display a backtrace",
     ),
     (
+        "undefined behaviour",
+        "src/a.cc:7:34: runtime error: signed integer overflow: 2147483647 + 2 cannot be represented in type 'int'\n    #0 0x4b2 in f(int) src/a.cc:7:34\n    #1 0x4c1 in main src/a.cc:9:3\n\nSUMMARY: UndefinedBehaviorSanitizer: undefined-behavior src/a.cc:7:34",
+    ),
+    ("undefined behaviour, one line", "src/a.cc:9:3: runtime error: load of null pointer of type 'int'"),
+    (
         "node uncaught",
         "/app/index.js:10\n    throw new TypeError('x is not a function');\n    ^\n\nTypeError: x is not a function\n    at f (/app/index.js:10:11)\n    at Module._compile (node:internal/modules/cjs/loader:1105:14)\n\nNode.js v18.19.0",
     ),

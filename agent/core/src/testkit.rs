@@ -314,7 +314,10 @@ impl Run<'_> {
         let direction = self.direction(end);
         let number = |n: u64| u32::try_from(n).unwrap_or(u32::MAX);
         let ack = self.talk.seq[other].wrapping_add(number(self.sent[other]));
-        let is_lost = |i: usize| talk.lost.iter().any(|(of, range)| *of == end && range.contains(&(start + i as u64)));
+        let behind = start + bytes.len() as u64;
+        let concerns = |(of, range): &&(End, Range<u64>)| *of == end && range.start < behind && start < range.end;
+        let lost: Vec<&Range<u64>> = talk.lost.iter().filter(concerns).map(|(_, range)| range).collect();
+        let is_lost = |i: usize| lost.iter().any(|range| range.contains(&(start + i as u64)));
         let mut from = 0;
         while from < bytes.len() {
             let data_at = (from..bytes.len()).find(|&i| !is_lost(i)).unwrap_or(bytes.len());

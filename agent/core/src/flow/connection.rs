@@ -345,9 +345,8 @@ impl Connection {
 
     /// Counts what was missed before there was a protocol to say whether that is a loss.
     fn count_holes(&self, holes: [u64; 2], tools: &mut Tools<'_>) {
-        let Some(role) = self.info.role else { return };
         for (direction, n) in [Direction::Egress, Direction::Ingress].into_iter().zip(holes) {
-            if n > 0 && !self.has_holes_by_design(sender(role, direction)) {
+            if n > 0 && !self.has_holes_by_design(direction) {
                 tools.sink.loss(self.protocol(), Loss::Hole, n);
             }
         }
@@ -547,19 +546,19 @@ impl Connection {
         let marks = std::mem::take(&mut lane.marks);
         let offset = lane.offset;
         lane.offset += held.len() as u64 + bytes;
-        if !held.is_empty() || !self.has_holes_by_design(sender(role, direction)) {
+        if !held.is_empty() || !self.has_holes_by_design(direction) {
             tools.sink.loss(self.protocol(), Loss::Hole, 1);
         }
         let before = Input::new(&held, offset, &marks);
         self.with_parser(tools, |parser, _, cx| parser.lost(sender(role, direction), &before, bytes, mark, cx));
     }
 
-    /// Whether capture leaves out bytes of `end` on purpose: then only a message that was being read is a loss.
-    fn has_holes_by_design(&self, end: End) -> bool {
-        let State::Parsing { descriptor, .. } = &self.state else { return false };
-        let amount = match end {
-            End::Client => descriptor.capture.client,
-            End::Server => descriptor.capture.server,
+    /// Whether capture was asked to leave out bytes of `direction`: then only a message that was being read is a loss.
+    fn has_holes_by_design(&self, direction: Direction) -> bool {
+        let (State::Parsing { .. }, Some((egress, ingress))) = (&self.state, self.amounts) else { return false };
+        let amount = match direction {
+            Direction::Egress => egress,
+            Direction::Ingress => ingress,
         };
         !matches!(amount, Amount::Segment(_))
     }

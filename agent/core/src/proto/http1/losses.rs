@@ -131,7 +131,6 @@ impl Http1 {
     pub(super) fn lost_by_server(&mut self, before: &Input<'_>, bytes: u64, mark: &Mark, cx: &mut Cx<'_>) {
         if let Some(events) = &mut self.events {
             events.lost();
-            cx.count(Loss::Hole, 1);
         }
         match self.server.reading {
             Reading::Head => {

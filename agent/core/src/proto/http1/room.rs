@@ -9,7 +9,7 @@ use crate::proto::End;
 /// What every connection begins with.
 pub(super) const USUAL: Capture = capture(16 * 1024, 2 * 1024);
 /// What is asked while a stream of events lasts, in which every byte counts.
-pub(super) const EVENTS: Capture = Capture { client: Amount::Burst(16 * 1024), server: Amount::Segment(u32::MAX) };
+pub(super) const EVENTS: Capture = Capture { server: Amount::Segment(u32::MAX), ..USUAL };
 /// What is asked once a head was cut.
 const LARGE: Capture = capture(68 * 1024, 68 * 1024);
 /// The least of a request burst: its head may grow by a cookie or a token, and a client may begin to send several at once,

@@ -110,6 +110,8 @@ fn a_stream_of_events_is_one_request_until_it_ends() {
     let talk = Talk::new().client(GET).server(format!("{head}Transfer-Encoding: chunked\r\n\r\n")).server(&chunk).hole(Server, 90_000);
     let outcome = talk.server(&chunk[3..]).server(&chunk).server(&chunk).server("0\r\n\r\n").client(GET).server(OK).run();
     assert_eq!((outcome.brief(KEYS)[1].as_str(), outcome.messages[1].0), ("GET 200 -", 2), "where chunks begin again");
+    let talk = Talk::new().client(GET).server(format!("{head}Transfer-Encoding: chunked\r\n\r\n1")).hole(Server, 9);
+    assert_eq!(talk.run().lost(Loss::Hole), 1, "once, also where a chunk's size was being read");
     // A chunk of which a part was lost still ends where it said, and so does a body of known length.
     let talk = Talk::new().client(GET).server(format!("{head}Transfer-Encoding: chunked\r\n\r\n1e\r\ndata: 1\n\ndata:")).hole(Server, 5);
     let outcome = talk.server("\n\ndata: 3\n\n").server("\r\n0\r\n\r\n").client(GET).server(OK).run();

@@ -131,23 +131,25 @@ impl HeadFinder {
             self.head_depth = 0;
         }
         if self.head.is_none() {
-            self.head = self.end_before(part, failed);
-            self.head_depth = if signature::is_exception_type(part.word) || self.head.is_none() { 0 } else { self.depth };
+            let exception = signature::is_exception_type(part.word);
+            self.head = self.end_before(part, exception, failed);
+            self.head_depth = if exception || self.head.is_none() { 0 } else { self.depth };
         }
         self.read(part);
     }
 
-    fn end_before(&self, part: &Part<'_>, failed: impl FnOnce() -> bool) -> Option<Head> {
-        let exception = part.glue == b" " && self.prose + 1 >= PROSE && signature::is_exception_type(part.word);
+    /// `exception` tells whether the part is the type of one.
+    fn end_before(&self, part: &Part<'_>, exception: bool, failed: impl FnOnce() -> bool) -> Option<Head> {
+        let typed = exception && part.glue == b" " && self.prose + 1 >= PROSE;
         let announced = part.glue == b" " && self.prose >= PROSE && self.before == Before::Reason;
         let open = part.slot == Slot::REST;
         let colon = head_end(part.glue);
-        let text = colon.is_some() && part.slot.is_word() && !signature::is_exception_type(part.word);
+        let text = colon.is_some() && part.slot.is_word() && !exception;
         let clause = text && self.clause >= REASONED && (self.before == Before::Done || failed());
         let reported = clause || text && self.before == Before::Exception;
         let end = match colon {
             Some(end) if self.prose >= PROSE || reported || open => end,
-            _ if exception || announced || open => part.glue,
+            _ if typed || announced || open => part.glue,
             _ => return None,
         };
         let tail = if announced || reported { Tail::Reason } else { Tail::Unknown };

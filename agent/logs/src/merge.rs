@@ -37,8 +37,7 @@ fn difference(a: &Template, b: &Template) -> Option<u128> {
 
 /// Whether `general` describes a message with the slots `special`: they differ at most where `general` has learned a variable.
 pub(crate) fn covers(general: &Template, special: &[Slot]) -> bool {
-    general.slots().len() == special.len()
-        && general.slots().iter().zip(special).all(|(left, right)| left == right || *left == Slot::LEARNED)
+    general.slots().len() == special.len() && general.slots().iter().zip(special).all(|(left, right)| left.covers(*right))
 }
 
 /// A known template, by its position, and the places in which it differs from the new one.

@@ -55,6 +55,11 @@ impl Slot {
         self.0 & 2 != 0
     }
 
+    /// Whether this describes `other`: it is the same, or was learned to vary.
+    pub(crate) fn covers(self, other: Self) -> bool {
+        self == other || self == Self::LEARNED
+    }
+
     /// The word's hash; a number without its second bit is no word.
     pub(crate) fn as_u64(self) -> u64 {
         self.0
@@ -130,10 +135,7 @@ impl Template {
     pub(crate) fn field_covers(&self, index: usize, other: &Self, other_index: usize) -> bool {
         let (mine, theirs) = (self.field(index), other.field(other_index));
         mine.len() == theirs.len()
-            && self.slots[mine.clone()]
-                .iter()
-                .zip(&other.slots[theirs.clone()])
-                .all(|(mine, theirs)| mine == theirs || *mine == Slot::LEARNED)
+            && self.slots[mine.clone()].iter().zip(&other.slots[theirs.clone()]).all(|(mine, theirs)| mine.covers(*theirs))
             && mine.zip(theirs).skip(1).all(|(mine, theirs)| self.glue(mine) == other.glue(theirs))
     }
 

@@ -31,12 +31,19 @@ impl PatternTable {
     /// A pattern with one of these words that would become one with others if it came now.
     fn mergeable(&self, news: &[Slot]) -> Option<u32> {
         let mut concerned = self.templates().filter(|(_, template)| template.slots().iter().any(|slot| news.contains(slot)));
-        concerned.find_map(|(index, template)| {
-            let others: Vec<&Template> =
-                self.bucket(template.layout()).iter().filter(|other| **other != index).filter_map(|other| self.template(*other)).collect();
-            let near = merge::near(template, others.iter().copied());
-            merge::learn(template, &others, &near, &self.values).map(|_| index)
-        })
+        concerned.find(|(index, template)| self.merge(template, |other| other != *index).is_some()).map(|(index, _)| index)
+    }
+
+    /// What a template becomes, word by word, with those patterns of its layout that are asked for.
+    fn merge(&self, template: &Template, wanted: impl Fn(u32) -> bool) -> Option<merge::Merge> {
+        let bucket = self.bucket(template.layout());
+        let known = || bucket.iter().filter(|index| wanted(**index)).filter_map(|index| self.template(*index));
+        let near = merge::near(template, known());
+        if near.is_empty() {
+            return None;
+        }
+        let known: Vec<&Template> = known().collect();
+        merge::learn(template, &known, &near, &self.values)
     }
 
     /// The pattern that describes a message word by word.
@@ -172,14 +179,8 @@ impl PatternTable {
 
     /// Makes variables of places at which enough different words were seen.
     fn learn_words(&self, template: &mut Template) -> Option<Vec<u32>> {
+        let merge = self.merge(template, |_| true)?;
         let bucket = self.bucket(template.layout());
-        let known = || bucket.iter().filter_map(|index| self.template(*index));
-        let near = merge::near(template, known());
-        if near.is_empty() {
-            return None;
-        }
-        let known: Vec<&Template> = known().collect();
-        let merge = merge::learn(template, &known, &near, &self.values)?;
         template.generalise(merge.places);
         Some(merge.members.into_iter().filter_map(|member| bucket.get(member).copied()).collect())
     }

@@ -26,7 +26,7 @@ pub(super) fn covers(open: &Template, head: Head, slots: &[Slot]) -> bool {
     let mut words = open.slots().iter().zip(slots).take(head.slots);
     open.slots().len() == head.slots + 1
         && open.head().is_some_and(|known| known.layout == head.layout)
-        && words.all(|(left, right)| left == right || *left == Slot::LEARNED)
+        && words.all(|(left, right)| left.covers(*right))
 }
 
 impl Tails {

@@ -99,6 +99,25 @@ const MESSAGING: &[Key] = &[
     s::SERVER_ADDRESS,
     s::SERVER_PORT,
 ];
+/// What a connection is counted by.
+const PEER: &[Key] = &[
+    s::REMORA_CONNECTION_ROLE,
+    s::SERVER_ADDRESS,
+    s::SERVER_PORT,
+    s::NETWORK_PEER_ADDRESS,
+    s::SERVICE_PEER_NAME,
+    s::SERVICE_PEER_NAMESPACE,
+];
+/// What passes it is counted by its way too.
+const PEER_IO: &[Key] = &[
+    s::REMORA_CONNECTION_ROLE,
+    s::SERVER_ADDRESS,
+    s::SERVER_PORT,
+    s::NETWORK_PEER_ADDRESS,
+    s::SERVICE_PEER_NAME,
+    s::SERVICE_PEER_NAMESPACE,
+    s::NETWORK_IO_DIRECTION,
+];
 const DNS: &[Key] = &[s::DNS_QUESTION_NAME, s::ERROR_TYPE];
 const MESSAGING_DURATION: Instrument =
     duration("messaging.client.operation.duration", "Duration of messaging operations of a client.", SECONDS);
@@ -150,42 +169,24 @@ groups! {
     ];
     DnsClient: DNS => [duration("dns.lookup.duration", "Duration of DNS lookups.", SECONDS)];
     DnsServer: DNS => [duration("remora.dns.server.duration", "Duration of DNS lookups as the server answers them.", SECONDS)];
-    TcpPeer: &[
-        s::REMORA_CONNECTION_ROLE, s::SERVER_ADDRESS, s::SERVER_PORT, s::NETWORK_PEER_ADDRESS, s::SERVICE_PEER_NAME,
-        s::SERVICE_PEER_NAMESPACE,
-    ] => [
+    TcpPeer: PEER => [
         other("remora.tcp.connect.duration", "Time from SYN to an established connection.", "s", Shape::Histogram(NET_SECONDS)),
         other("remora.tcp.connections", "Open connections.", "{connection}", Shape::UpDownCounter),
         other("remora.tcp.retransmits", "Segments sent again.", "{segment}", Shape::Counter),
         other("remora.tcp.rtt", "Smoothed round-trip time, as sampled.", "s", Shape::Histogram(NET_SECONDS)),
     ];
-    TcpIo: &[
-        s::REMORA_CONNECTION_ROLE, s::SERVER_ADDRESS, s::SERVER_PORT, s::NETWORK_PEER_ADDRESS, s::SERVICE_PEER_NAME,
-        s::SERVICE_PEER_NAMESPACE, s::NETWORK_IO_DIRECTION,
-    ] => [other("remora.tcp.io", "Payload bytes.", "By", Shape::Counter)];
+    TcpIo: PEER_IO => [other("remora.tcp.io", "Payload bytes.", "By", Shape::Counter)];
     TcpFailure: &[
         s::REMORA_CONNECTION_ROLE, s::SERVER_ADDRESS, s::SERVER_PORT, s::NETWORK_PEER_ADDRESS, s::SERVICE_PEER_NAME,
         s::SERVICE_PEER_NAMESPACE, s::ERROR_TYPE,
     ] => [other("remora.tcp.connect.failures", "Connects that failed.", "{connect}", Shape::Counter)];
-    WebSocket: &[
-        s::REMORA_CONNECTION_ROLE, s::SERVER_ADDRESS, s::SERVER_PORT, s::NETWORK_PEER_ADDRESS, s::SERVICE_PEER_NAME,
-        s::SERVICE_PEER_NAMESPACE,
-    ] => [other("remora.websocket.connections", "Open WebSocket connections.", "{connection}", Shape::UpDownCounter)];
-    WebSocketIo: &[
-        s::REMORA_CONNECTION_ROLE, s::SERVER_ADDRESS, s::SERVER_PORT, s::NETWORK_PEER_ADDRESS, s::SERVICE_PEER_NAME,
-        s::SERVICE_PEER_NAMESPACE, s::NETWORK_IO_DIRECTION,
-    ] => [
+    WebSocket: PEER => [other("remora.websocket.connections", "Open WebSocket connections.", "{connection}", Shape::UpDownCounter)];
+    WebSocketIo: PEER_IO => [
         other("remora.websocket.messages", "WebSocket messages, each counted when it is whole.", "{message}", Shape::Counter),
         other("remora.websocket.io", "Payload bytes of WebSocket messages.", "By", Shape::Counter),
     ];
-    EventStream: &[
-        s::REMORA_CONNECTION_ROLE, s::SERVER_ADDRESS, s::SERVER_PORT, s::NETWORK_PEER_ADDRESS, s::SERVICE_PEER_NAME,
-        s::SERVICE_PEER_NAMESPACE,
-    ] => [other("remora.sse.streams", "Open streams of server-sent events.", "{stream}", Shape::UpDownCounter)];
-    EventStreamIo: &[
-        s::REMORA_CONNECTION_ROLE, s::SERVER_ADDRESS, s::SERVER_PORT, s::NETWORK_PEER_ADDRESS, s::SERVICE_PEER_NAME,
-        s::SERVICE_PEER_NAMESPACE, s::NETWORK_IO_DIRECTION,
-    ] => [
+    EventStream: PEER => [other("remora.sse.streams", "Open streams of server-sent events.", "{stream}", Shape::UpDownCounter)];
+    EventStreamIo: PEER_IO => [
         other("remora.sse.messages", "Server-sent events, each counted when it is whole.", "{message}", Shape::Counter),
         other("remora.sse.io", "Bytes of data of server-sent events.", "By", Shape::Counter),
     ];

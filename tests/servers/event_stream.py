@@ -1,5 +1,5 @@
 """Server-sent events: `/events/N` sends N events and ends; `/forever/N` sends one, N more after somebody asked for `/go`,
-and stays open: event_stream.py PORT."""
+and stays open. `/empty` answers with nothing: event_stream.py PORT."""
 import http.server
 import sys
 import threading
@@ -11,8 +11,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
     def do_GET(self):
-        if self.path == "/go":
-            go.set()
+        if self.path in ("/go", "/empty"):
+            if self.path == "/go":
+                go.set()
             self.send_response(204)
             self.end_headers()
             return

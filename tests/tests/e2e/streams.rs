@@ -63,18 +63,25 @@ mod root {
         let Some(scene) = Scene::start_with([("OTEL_METRIC_EXPORT_INTERVAL", "200".to_owned())]) else { return };
         let url = |path: &str| format!("http://127.0.0.1:{port}/{path}");
         assert_eq!(run("curl", &["-s", "-N", "-o", "/dev/null", &url("events/20"), "-o", "/dev/null", &url("events/3")]), Some(true));
-        let open = |now: u64| {
+        let counts = |metric: &str, key: &str, value: &str, n: u64| {
             let telemetry = Telemetry { metrics: scene.collector.metrics(), ..Telemetry::default() };
-            let counted = telemetry.counted("remora.sse.streams", "event_stream", port, &["remora.connection.role"]);
-            (counted.get("server") == Some(&now)).then_some(())
+            (telemetry.counted(metric, "event_stream", port, &[key]).get(value) == Some(&n)).then_some(())
         };
-        let ask = |events: u64| {
+        let open = |now: u64| counts("remora.sse.streams", "remora.connection.role", "server", now);
+        let answered = |empty: u64| counts("http.server.request.duration", "http.response.status_code", "204", empty);
+        let ask = |events: u64, empty: u64| {
             let mut reader = TcpStream::connect(("127.0.0.1", port)).expect("a server");
-            write!(reader, "GET /forever/{events} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n\r\n").expect("a server that reads");
+            let mut send = |path: &str| {
+                write!(reader, "GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n\r\n").expect("a server that reads");
+            };
+            // Its capture is decided by then: the stream has to change it while nobody but the server speaks.
+            send("/empty");
+            wait_until("the first answer", || answered(empty));
+            send(&format!("/forever/{events}"));
             wait_until("an open stream", || open(1));
             reader
         };
-        let reader = ask(EVENTS);
+        let reader = ask(EVENTS, 1);
         assert_eq!(run("curl", &["-s", &url("go")]), Some(true));
         let lines = BufReader::new(&reader).lines().map_while(Result::ok);
         let events = lines.filter(|line| line.starts_with("data: ")).take(EVENTS as usize + 1);
@@ -82,7 +89,7 @@ mod root {
         drop(reader);
         wait_until("no open stream", || open(0));
         // One whose reader has not read what has come: its end is a reset.
-        drop(ask(0));
+        drop(ask(0, 3));
         wait_until("no open stream", || open(0));
 
         let telemetry = scene.end();
@@ -97,10 +104,10 @@ mod root {
                 client
             })
             .collect();
-        assert_eq!(ends, ["200 null", "200 null", "200 null", "204 null", "200 \"request_cancelled\""]);
+        assert_eq!(ends, ["200 null", "200 null", "204 null", "200 null", "204 null", "204 null", "200 \"request_cancelled\""]);
         let counted =
             telemetry.counted("http.server.request.duration", "event_stream", port, &["http.response.status_code", "remora.http.stream"]);
-        assert_eq!(counted.into_iter().collect::<Vec<_>>(), [("200 | event-stream".to_owned(), 4), ("204 | -".to_owned(), 1)]);
+        assert_eq!(counted.into_iter().collect::<Vec<_>>(), [("200 | event-stream".to_owned(), 4), ("204 | -".to_owned(), 3)]);
         let events = 20 + 3 + EVENTS + 2;
         assert_eq!(value(&telemetry, "remora.sse.messages", "event_stream", port, "transmit"), events);
         assert_eq!(value(&telemetry, "remora.sse.io", "event_stream", port, "transmit"), 4 * events);

@@ -257,6 +257,14 @@ fn undated_lines_follow_once_the_source_is_known_to_date_its_messages() {
 }
 
 #[test]
+fn reports_are_messages_in_a_source_that_is_known_to_date_its_messages() {
+    for (name, report) in REPORTS {
+        let lines: Vec<&str> = [DATED[0]; 40].into_iter().chain(report.lines()).collect();
+        assert_eq!(join(&lines)[40..], [*report], "{name}");
+    }
+}
+
+#[test]
 fn long_messages_are_bounded_and_counted() {
     let mut joiner = Joiner::default();
     let mut out = Vec::new();

@@ -104,6 +104,51 @@ mod root {
     }
 
     #[test]
+    fn what_connections_carry_is_counted_at_both_ends_and_what_is_sent_again_at_one() {
+        const DOWNLOADS: u64 = 3;
+        const SIZE: u64 = 1_000_000;
+        let (Some(_), Some(networks)) = (part("curl"), Networks::start()) else { return };
+        networks.translate();
+        let (client, router, server) = (networks.name("c"), networks.name("r"), networks.name("s"));
+        let losses = "-p tcp --sport 81 -m length --length 1000: -m statistic --mode nth --every 8 --packet 5 -j DROP";
+        run(&format!("ip netns exec {router} iptables -A FORWARD {losses}"));
+        let Some(nginx) = Nginx::start_in(&["ip", "netns", "exec", &server], &["80".to_owned(), "81".to_owned()], 80) else { return };
+        std::fs::write(nginx.files().join("large"), vec![b'x'; SIZE as usize]).expect("a writable file");
+        let prefix = ["ip", "netns", "exec", &client];
+        wait_until("nginx behind the router", || curl_in(&prefix, &[&format!("http://{CLIENT}.1:8080/up")]).then_some(()));
+        let Some(scene) = Scene::start() else { return };
+        for end in [format!("{CLIENT}.1:8080"), format!("{SERVER}.2:81")] {
+            for _ in 0..DOWNLOADS {
+                assert!(curl_in(&prefix, &["-o", "/dev/null", &format!("http://{end}/files/large")]));
+            }
+        }
+        assert!(!curl_in(&prefix, &[&format!("http://{CLIENT}.1:8081/")]));
+
+        let telemetry = scene.end();
+        let counted = |metric: &str, service: &str, port: u16, key: &str| -> Vec<(String, u64)> {
+            telemetry.counted(&format!("remora.{metric}"), service, port, &[key]).into_iter().collect()
+        };
+        let one = |line: &str, n: u64| vec![(line.to_owned(), n)];
+        let role = "remora.connection.role";
+        assert_eq!(counted("tcp.connect.duration", "curl", 8080, role), one("client", DOWNLOADS));
+        let failures = telemetry.counted_by("remora.tcp.connect.failures", |_| true, 8081, &["error.type"]);
+        assert_eq!(failures.into_iter().collect::<Vec<_>>(), one("connection_refused", 1));
+        assert_eq!(counted("tcp.connections", "curl", 8080, role), one("client", 0));
+        assert_eq!(counted("tcp.connections", "nginx", 80, role), one("server", 0));
+        let listened: u64 = counted("net.listen", "nginx", 80, "network.local.port").into_iter().map(|(_, n)| n).sum();
+        assert_eq!(listened, 2);
+        assert!(counted("tcp.rtt", "nginx", 80, role)[0].1 >= DOWNLOADS);
+        let [client, server, lossy] = [("curl", 8080), ("nginx", 80), ("nginx", 81)].map(|(service, port)| {
+            counted("tcp.io", service, port, "network.io.direction").into_iter().map(|(_, n)| n).collect::<Vec<_>>()
+        });
+        assert_eq!((client[0], client[1]), (server[1], server[0]), "received and sent, sent and received");
+        for sent in [server[1], lossy[1]] {
+            assert!((DOWNLOADS * SIZE..DOWNLOADS * (SIZE + 1000)).contains(&sent), "{sent}");
+        }
+        assert!(counted("tcp.retransmits", "nginx", 81, role)[0].1 >= DOWNLOADS, "each download loses some");
+    }
+
+    #[test]
     fn packets_of_every_kind_pass_while_the_agent_is_attached() {
         let (Some(python), Some(_), Some(networks)) = (part("python3"), part("curl"), Networks::start()) else { return };
         let Some(_scene) = Scene::start() else { return };

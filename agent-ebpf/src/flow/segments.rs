@@ -226,7 +226,7 @@ fn emit_datagram<const N: usize>(ctx: &SkBuffContext, state: &State, headers: &H
 fn segment(ctx: &SkBuffContext, state: &mut State, sk: *mut bpf_sock, headers: &Headers, direction: u8) {
     let way = (direction & 1) as usize;
     state.flags[way] |= headers.flags;
-    let order = place(state, headers, way);
+    let (order, new) = place(state, headers, way);
     if direction == INGRESS && state.tgid == 0 {
         state.bystander = task::current(constant(&TASK)).tid;
     }
@@ -244,7 +244,7 @@ fn segment(ctx: &SkBuffContext, state: &mut State, sk: *mut bpf_sock, headers: &
     if order == ORDER_OLD && state.gap[way] == 0 {
         return;
     }
-    state.bytes[way] += u64::from(headers.payload);
+    state.bytes[way] += u64::from(new);
     state.segments[way] += 1;
     if totals_due(state) {
         totals(state, sk, KIND_TOTALS, 0);
@@ -261,31 +261,33 @@ fn ignored(state: &State) -> bool {
     state.mode == DECIDED && state.egress.is_nothing() && state.ingress.is_nothing()
 }
 
-/// Places a segment among those before it.
+/// Places a segment among those before it, and tells by how many bytes of payload it moves their end. Bytes that go missing
+/// count with those behind them: what fills the gap may repeat any number of others.
 #[inline(always)]
-fn place(state: &mut State, headers: &Headers, way: usize) -> u8 {
+fn place(state: &mut State, headers: &Headers, way: usize) -> (u8, u32) {
     let taken = headers.payload + u32::from(headers.flags & TCP_SYN != 0);
     let end = headers.seq.wrapping_add(taken);
     if state.seen[way] == 0 {
         state.seen[way] = 1;
         state.next[way] = end;
-        return ORDER_NEXT;
+        return (ORDER_NEXT, headers.payload);
     }
     let ahead = headers.seq.wrapping_sub(state.next[way]) as i32;
-    if ahead < 0 {
-        // A keep-alive probe or a repeat; one that brings new bytes as well moves the end.
-        if (end.wrapping_sub(state.next[way]) as i32) > 0 {
-            state.next[way] = end;
-            return ORDER_NEXT;
-        }
-        return ORDER_OLD;
+    let new = end.wrapping_sub(state.next[way]);
+    if (new as i32) <= 0 {
+        // A keep-alive probe, a repeat, or no payload.
+        return (if ahead < 0 { ORDER_OLD } else { ORDER_NEXT }, 0);
+    }
+    if taken == 0 {
+        // An acknowledgement in front of which bytes went missing, or behind a FIN: those are not here yet, or none.
+        return (ORDER_NEXT, 0);
     }
     state.next[way] = end;
-    if ahead > 0 && headers.payload > 0 {
+    if ahead > 0 {
         state.gap[way] = 1;
-        return ORDER_AHEAD;
+        return (ORDER_AHEAD, new);
     }
-    ORDER_NEXT
+    (ORDER_NEXT, new)
 }
 
 #[inline(always)]

@@ -104,13 +104,13 @@ mod root {
     }
 
     #[test]
-    fn what_connections_carry_is_counted_at_both_ends_and_what_is_sent_again_at_one() {
-        const DOWNLOADS: u64 = 3;
+    fn what_connections_carry_is_counted_once_also_where_the_network_loses_packets() {
+        const DOWNLOADS: u64 = 40;
         const SIZE: u64 = 1_000_000;
         let (Some(_), Some(networks)) = (part("curl"), Networks::start()) else { return };
         networks.translate();
         let (client, router, server) = (networks.name("c"), networks.name("r"), networks.name("s"));
-        let losses = "-p tcp --sport 81 -m length --length 1000: -m statistic --mode nth --every 8 --packet 5 -j DROP";
+        let losses = "-p tcp --sport 81 -m length --length 1000: -m statistic --mode nth --every 40 --packet 7 -j DROP";
         run(&format!("ip netns exec {router} iptables -A FORWARD {losses}"));
         let Some(nginx) = Nginx::start_in(&["ip", "netns", "exec", &server], &["80".to_owned(), "81".to_owned()], 80) else { return };
         std::fs::write(nginx.files().join("large"), vec![b'x'; SIZE as usize]).expect("a writable file");
@@ -138,14 +138,14 @@ mod root {
         let listened: u64 = counted("net.listen", "nginx", 80, "network.local.port").into_iter().map(|(_, n)| n).sum();
         assert_eq!(listened, 2);
         assert!(counted("tcp.rtt", "nginx", 80, role)[0].1 >= DOWNLOADS);
-        let [client, server, lossy] = [("curl", 8080), ("nginx", 80), ("nginx", 81)].map(|(service, port)| {
-            counted("tcp.io", service, port, "network.io.direction").into_iter().map(|(_, n)| n).collect::<Vec<_>>()
-        });
-        assert_eq!((client[0], client[1]), (server[1], server[0]), "received and sent, sent and received");
-        for sent in [server[1], lossy[1]] {
-            assert!((DOWNLOADS * SIZE..DOWNLOADS * (SIZE + 1000)).contains(&sent), "{sent}");
+        for (at_client, at_server) in [(8080, 80), (81, 81)] {
+            let [client, server] = [("curl", at_client), ("nginx", at_server)].map(|(service, port)| {
+                counted("tcp.io", service, port, "network.io.direction").into_iter().map(|(_, n)| n).collect::<Vec<_>>()
+            });
+            assert_eq!((client[0], client[1]), (server[1], server[0]), "received and sent, sent and received");
+            assert!((DOWNLOADS * SIZE..DOWNLOADS * (SIZE + 1000)).contains(&client[0]), "{client:?}");
         }
-        assert!(counted("tcp.retransmits", "nginx", 81, role)[0].1 >= DOWNLOADS, "each download loses some");
+        assert!(counted("tcp.retransmits", "nginx", 81, role)[0].1 > 0, "what was lost was sent again");
     }
 
     #[test]

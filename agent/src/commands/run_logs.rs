@@ -108,6 +108,7 @@ fn parts(config: &Config, shared: Shared<'_>) -> LogParts {
             metrics_interval: config.metrics.interval,
             temporality: config.metrics.temporality,
             staleness: config.metrics.staleness,
+            selection: config.selection.clone(),
             exclude: config.logs.exclude.clone(),
             rate: config.logs.rate,
             redactions: config.logs.redaction_rules.clone(),

@@ -131,7 +131,7 @@ keys! {
         "Most connections followed at one time; further ones are counted and ignored.";
 
     SELECTION_INCLUDE: ListOf<MatcherKind> = "selection.include", ListOf(MatcherKind), Some(""),
-        "What is observed; without a rule everything on the node is.";
+        "What is observed: requests, connections, listeners and logs; without a rule everything on the node is. A rule with `executable`, `port` or `path` matches no logs.";
     SELECTION_EXCLUDE: ListOf<MatcherKind> = "selection.exclude", ListOf(MatcherKind), Some(""),
         "What is not observed although it is included.";
 

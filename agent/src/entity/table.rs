@@ -9,13 +9,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use arc_swap::ArcSwap;
-use remora_core::model::{Attrs, CgroupId, Pid};
+use remora_core::model::{Attrs, CgroupId, Pid, semconv};
 use tokio::sync::mpsc;
 
 use super::cgroup::{ContainerId, Placement};
 use super::container::Container;
 use super::counters::{Counters, Reason};
 use super::cow_map::CowMap;
+use super::listeners::Listening;
 use super::process::{NetNs, StartTime};
 use super::service_name::Service;
 
@@ -61,10 +62,11 @@ pub struct Entity {
 }
 
 impl Entity {
-    /// Name of the container, if it is one and its name is known.
+    /// Name of the container, if it is one and its name is known: by its runtime, or by the directory of a pod's log.
     #[must_use]
     pub fn container_name(&self) -> Option<&str> {
-        self.container.as_ref().map(|container| container.name.as_str())
+        let told = self.container.as_ref().map(|container| container.name.as_str());
+        told.or_else(|| self.resource.str(semconv::K8S_CONTAINER_NAME))
     }
 }
 
@@ -169,7 +171,7 @@ pub(super) struct Tables {
     pub(super) containers: CowMap<ContainerId, Arc<Slot>>,
     pub(super) ids: CowMap<EntityId, Arc<Slot>>,
     pub(super) addresses: ArcSwap<Addresses>,
-    pub(super) listeners: ArcSwap<HashMap<(NetNs, u16), Pid>>,
+    pub(super) listening: ArcSwap<Listening>,
     pub(super) asked: Asked,
     pub(super) counters: Counters,
     pub(super) generation: AtomicU64,
@@ -304,8 +306,14 @@ impl Entities {
     /// Entity that listens on a TCP port within a network namespace.
     #[must_use]
     pub fn listener(&self, net: NetNs, port: u16) -> Option<Arc<Entity>> {
-        let pid = *self.tables.listeners.load().get(&(net, port))?;
+        let pid = *self.tables.listening.load().ports.get(&(net, port))?;
         self.known(pid)
+    }
+
+    /// All that listen on TCP addresses in any network namespace, as of a few seconds ago.
+    #[must_use]
+    pub fn listening(&self) -> Arc<Listening> {
+        self.tables.listening.load_full()
     }
 
     /// What selection rules may look at, for a process that is known.

@@ -27,5 +27,5 @@ mod follow_tests;
 
 pub use intake::{Held, Intake, IntakeSettings, Origin, TableId, Written};
 pub use position::State;
-pub use sources::{Machine, Settings, Sources, Work};
+pub use sources::{Machine, Settings, Sources, Work, is_selected};
 pub use store::{Checkpoint, Store};

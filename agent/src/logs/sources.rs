@@ -249,7 +249,7 @@ impl Sources {
     }
 
     fn found(&mut self, found: Found, intake: &Intake, now: Instant) {
-        if !self.is_selected(&found.entity) {
+        if !is_selected(&self.settings.selection, &found.entity) {
             return;
         }
         if let Some(source) = self.by_path.get(&found.path).and_then(|&index| self.sources.get_mut(index)) {
@@ -308,21 +308,6 @@ impl Sources {
         if created.is_ok_and(|created| created < self.horizon) { Begin::Recent } else { Begin::Whole }
     }
 
-    fn is_selected(&self, entity: &Entity) -> bool {
-        let selection = &self.settings.selection;
-        if selection.is_empty() {
-            return true;
-        }
-        let verdict = selection.evaluate(&Facts {
-            container: entity.container_name().into(),
-            service: Fact::Known(&entity.service.name),
-            executable: Fact::Absent,
-            port: Fact::Absent,
-            path: Fact::Absent,
-        });
-        verdict == Verdict::Yes
-    }
-
     /// Closes files that nobody finds any more and that have been quiet.
     fn close(&mut self, now: Instant) {
         let mut index = 0;
@@ -360,6 +345,19 @@ fn horizon(saved: Option<SystemTime>, now: SystemTime) -> SystemTime {
 /// The same files with nothing done.
 fn undone(sent: &[FilePosition]) -> Vec<FilePosition> {
     sent.iter().map(|position| FilePosition { done: [0; LANES], ..*position }).collect()
+}
+
+/// Whether the user wants what an entity logs. Rules about programs, ports and paths say nothing of that.
+#[must_use]
+pub fn is_selected(selection: &Selection, entity: &Entity) -> bool {
+    let facts = Facts {
+        container: entity.container_name().into(),
+        service: Fact::Known(&entity.service.name),
+        executable: Fact::Absent,
+        port: Fact::Absent,
+        path: Fact::Absent,
+    };
+    selection.is_empty() || selection.evaluate(&facts) == Verdict::Yes
 }
 
 #[cfg(test)]

@@ -11,7 +11,8 @@ use super::served::{Feed, SpanJoin};
 use super::spans::Outlet;
 use crate::config::{LogRate, LogRule, RedactionRule, Temporality};
 use crate::entity::table::{Entities, Entity, EntityId, EntityKind};
-use crate::logs::{Held, Intake, Origin, Sources, State, Store, TableId, Work};
+use crate::logs::{Held, Intake, Origin, Sources, State, Store, TableId, Work, is_selected};
+use crate::selection::Selection;
 use crate::selfobs::{Counters, Event, Loss};
 use crate::view::{PatternSeen, UnixNanos, View};
 use remora_logs::structured::Value as Field;
@@ -54,6 +55,8 @@ pub struct LogSettings {
     pub temporality: Temporality,
     /// After which a series ends.
     pub staleness: Duration,
+    /// What the user wants observed at all.
+    pub selection: Selection,
     /// Records that are not exported.
     pub exclude: Vec<LogRule>,
     /// Rate limit.
@@ -227,6 +230,10 @@ impl LogDesk {
         self.flushed = now;
         let mut held = self.intake.take();
         self.describe(&mut held);
+        // The journal has the records of many.
+        let read = held.len();
+        held.retain(|held| is_selected(&self.settings.selection, &held.origin.entity));
+        self.counters.lost(Loss::Excluded, (read - held.len()) as u64);
         held.iter_mut().for_each(|held| redact(held, &self.settings.redactions));
         let (patterns, spans) = (self.patterns(&held), self.join.spans(&held));
         self.counters.count(Event::JoinedRecords, spans.iter().flatten().count() as u64);

@@ -46,9 +46,14 @@ mod root {
             Self { directories }
         }
 
-        /// Shell commands by which a shell enters.
-        fn enter(&self) -> String {
-            self.directories.iter().map(|directory| format!("echo $$ >{}/cgroup.procs; ", directory.display())).collect()
+        /// Runs [`PROGRAM`] in it.
+        fn program(&self, python: &Path, journald: &Journald) -> Process {
+            let enter = |directory: &PathBuf| format!("echo $$ >{}/cgroup.procs; ", directory.display());
+            let run: String = self.directories.iter().map(enter).collect::<String>() + "exec \"$@\"";
+            let sockets = journald.root().join("run/systemd/journal");
+            let mut command = Command::new("sh");
+            command.args(["-c", &run, "sh"]).arg(python).args(["-c", PROGRAM]).arg(sockets);
+            Process::start("shop", &mut command)
         }
     }
 
@@ -96,10 +101,7 @@ time.sleep(86400)
         let state = TempDir::new().expect("a scratch directory");
         let mut agent = start(&collector, journald.root(), state.path());
         let unit = Unit::new("remora-shop.service");
-        let sockets = journald.root().join("run/systemd/journal");
-        let run = format!("{}exec \"$@\"", unit.enter());
-        let program = ["sh", &python.display().to_string(), "-c", PROGRAM, &sockets.display().to_string()].map(str::to_owned);
-        let sender = Process::start("shop", Command::new("sh").arg("-c").arg(run).args(&program));
+        let sender = unit.program(&python, &journald);
         let refused = wait_for(&collector, "card 17 refused");
         let opened = wait_for(&collector, "cart 4 opened");
         let old = wait_for(&collector, "cart 4 is old");
@@ -119,6 +121,29 @@ time.sleep(86400)
         assert_eq!(refused.attribute("log.record.template"), "card <*> refused");
         assert_eq!(body(&second).lines().count(), 2, "{second:#?}");
         assert!(agent.process().stop().success());
+    }
+
+    #[test]
+    fn entries_of_a_unit_that_is_excluded_are_not_sent() {
+        let (Some(journald), Some(collector), Some(python)) = (Journald::start(), Collector::start(), part("python3")) else { return };
+        let state = TempDir::new().expect("a scratch directory");
+        let config = state.path().join("remora.yaml");
+        fs::write(&config, "selection: { exclude: [{service: remora-hidden}] }").expect("a writable file");
+        let _agent = Agent::start([
+            ("OTEL_EXPORTER_OTLP_ENDPOINT", collector.grpc_endpoint()),
+            ("REMORA_STATE_DIR", state.path().display().to_string()),
+            ("REMORA_HOST_ROOT", journald.root().display().to_string()),
+            ("REMORA_CONFIG", config.display().to_string()),
+        ]);
+        let unit = Unit::new("remora-hidden.service");
+        let _sender = unit.program(&python, &journald);
+        wait_until("its entries in the journal", || {
+            let output = journald.command(&part("journalctl")?).arg("--quiet").output().ok()?;
+            String::from_utf8_lossy(&output.stdout).contains("cart 4 is old").then_some(())
+        });
+        journald.connect().send(b"MESSAGE=after all these\nPRIORITY=4\n").expect("a journal that reads");
+        wait_for(&collector, "after all these");
+        assert_eq!(records(&collector, "card 17 refused").len() + records(&collector, "cart 4").len(), 0);
     }
 
     #[test]

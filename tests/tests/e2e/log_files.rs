@@ -94,6 +94,35 @@ mod root {
         }
     }
 
+    #[test]
+    fn records_of_a_container_that_is_excluded_are_neither_sent_nor_counted_by_pattern() {
+        if !is_root() {
+            return;
+        }
+        let root = TempDir::new().expect("a scratch directory");
+        let config = root.path().join("remora.yaml");
+        fs::write(&config, "selection: { exclude: [{container: proxy}] }").expect("a writable file");
+        let path = |path: &Path| path.display().to_string();
+        let variables = [("REMORA_HOST_ROOT", path(root.path())), ("REMORA_CONFIG", path(&config))];
+        let Some(scene) = Scene::start_with(variables) else { return };
+        for container in ["proxy", "app"] {
+            let directory = root.path().join("var/log/pods/shop_web-0_6a1c0d2e-0000-4000-8000-000000000003").join(container);
+            fs::create_dir_all(&directory).expect("a scratch directory");
+            let line = format!("2026-11-25T15:04:05.000000000Z stdout F {container} is ready for the test\n");
+            fs::write(directory.join("0.log"), line.repeat(3)).expect("a log");
+        }
+        wait_until("the other's records", || scene.collector.log_text().contains("app is ready").then_some(()));
+
+        let telemetry = scene.end();
+        let told = |item: &&Item| item.value.to_string().contains("is ready for the test");
+        let services: Vec<_> =
+            telemetry.logs.iter().filter(told).map(|record| record.resource.get("k8s.container.name").cloned()).collect();
+        assert!(services.len() >= 3 && services.iter().all(|name| *name == Some("app".into())), "{services:?}");
+        let counting = telemetry.metrics.iter().filter(|item| item.text("name") == "remora.log.records");
+        let proxies: Vec<_> = counting.filter(|item| item.resource.get("k8s.container.name").is_some_and(|name| name == "proxy")).collect();
+        assert!(proxies.is_empty(), "{proxies:#?}");
+    }
+
     /// Lines that a writer of 50,000 lines a second writes in the tests below.
     const LINES: usize = 120_000;
 

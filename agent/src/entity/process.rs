@@ -182,6 +182,12 @@ pub fn pids(proc_root: &Path, limit: usize) -> Vec<Pid> {
     pids
 }
 
+/// The agent itself, as `/proc` numbers it.
+pub(super) fn own(proc_root: &Path) -> Option<Pid> {
+    let own = std::fs::read_link(proc_root.join("self")).ok()?;
+    own.to_str()?.parse().ok().map(Pid)
+}
+
 pub(super) fn dir(proc_root: &Path, pid: Pid) -> PathBuf {
     proc_root.join(pid.0.to_string())
 }

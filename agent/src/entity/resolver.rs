@@ -531,12 +531,12 @@ impl Resolver {
 
     /// Publishes who listens, and reads the listeners that are still strangers.
     fn listening(&mut self, listeners: Listeners) {
-        for &pid in listeners.ports().values() {
+        for (pid, _) in listeners.listening().addresses.iter().copied() {
             if self.tables.pids.get(&pid).is_none() {
                 self.read(Who::pid(pid), Placement::default());
             }
         }
-        self.tables.listeners.store(Arc::new(listeners.ports().clone()));
+        self.tables.listening.store(Arc::clone(listeners.listening()));
         self.listeners = Some(listeners);
         self.tables.published();
     }

@@ -78,7 +78,7 @@ pub struct Parts {
 pub fn run(parts: Parts, stop: &AtomicBool) {
     let Parts { mut captured, flow, desk, outlet, counters, view, own_listener, existing, closes, process_ids, metrics_interval } = parts;
     let listening = listeners(&existing).map(|(address, _)| address.port()).collect();
-    let found: Vec<(SocketAddr, Option<Pid>)> = listeners(&existing).collect();
+    let found: Vec<(SocketAddr, Pid)> = listeners(&existing).filter_map(|(address, pid)| Some((address, pid?))).collect();
     let clock = Reading::now();
     let mut state = State {
         flow,
@@ -224,9 +224,11 @@ impl State {
                 let address = translate::address(listen.local, listen.port);
                 if listen.ended == 0 {
                     self.listening.insert(listen.port);
-                    self.desk.listens(address, (listen.tgid != 0).then_some(Pid(listen.tgid)));
+                    if listen.tgid != 0 {
+                        self.desk.listens(address, Pid(listen.tgid));
+                    }
                 } else {
-                    self.desk.listens_no_more(address, Mono(listen.time));
+                    self.desk.listens_no_more(address);
                 }
             }
             Err(malformed) => {

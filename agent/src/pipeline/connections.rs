@@ -3,15 +3,18 @@
 
 use super::identity::Identity;
 use super::parties::{PATIENCE, Parties, WAITING, peer_of};
+use super::wanted::Wanted;
 use crate::aggregate::Aggregate;
 use crate::aggregate::messages::Passed;
 use crate::aggregate::tcp;
-use crate::entity::table::EntityId;
+use crate::entity::table::{Entity, EntityId};
+use crate::trace::Reported;
 use remora_core::flow::{Carrier, Direction};
 use remora_core::model::{ConnId, ConnInfo, ExchangeId, Mono};
 use remora_ebpf::wire;
 use rustc_hash::{FxHashMap, FxHashSet};
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// An open connection.
@@ -21,7 +24,8 @@ struct Open {
 }
 
 enum State {
-    Counted,
+    /// Counted, or not wanted.
+    Settled,
     /// Its owner is not known yet.
     Uncounted(Uncounted),
 }
@@ -55,6 +59,7 @@ struct Ended {
 /// What connections are counted with.
 pub(super) struct Count<'a> {
     pub(super) parties: &'a Parties,
+    pub(super) wanted: &'a Wanted,
     pub(super) aggregate: &'a mut Aggregate<EntityId>,
     pub(super) now: Mono,
 }
@@ -103,17 +108,23 @@ impl Connections {
         self.uncounted = uncounted;
     }
 
-    /// Counts a connection if that was not done and its owner (or `instead`) is known. Returns whether it is counted.
-    fn count(&mut self, conn: &ConnInfo, instead: Option<EntityId>, with: &mut Count<'_>) -> bool {
+    /// Counts a connection if that was not done, it is wanted and its owner (or `instead`) is known. Returns whether no more
+    /// has to be found out.
+    fn count(&mut self, conn: &ConnInfo, instead: Option<Arc<Entity>>, with: &mut Count<'_>) -> bool {
         let Some(open) = self.open.get_mut(&conn.id) else { return false };
         let State::Uncounted(uncounted) = &mut open.state else { return true };
         let known = match with.parties.owner(conn) {
-            Identity::Known(entity) => Some(entity.id),
+            Identity::Known(entity) => Some(entity),
             Identity::Pending | Identity::Nobody => instead,
         };
         let Some(entity) = known else { return false };
+        if with.wanted.connection(with.parties, conn, &entity) == Reported::No {
+            // The aggregate ignores all else of a connection that was never opened there.
+            open.state = State::Settled;
+            return true;
+        }
         let other = with.parties.other(conn);
-        with.aggregate.opened(entity, conn, &peer_of(other.as_deref()), open.took, with.now);
+        with.aggregate.opened(entity.id, conn, &peer_of(other.as_deref()), open.took, with.now);
         with.aggregate.streams(conn.id, uncounted.streams, with.now);
         if uncounted.messages.is_some() {
             with.aggregate.carries_messages(conn.id, with.now);
@@ -123,14 +134,14 @@ impl Connections {
             with.aggregate.messages(conn.id, carrier, Direction::Egress, messages.egress, with.now);
             with.aggregate.messages(conn.id, carrier, Direction::Ingress, messages.ingress, with.now);
         }
-        open.state = State::Counted;
+        open.state = State::Settled;
         true
     }
 
     /// A connection carries messages from now on.
     pub(super) fn carries_messages(&mut self, conn: &ConnInfo, with: &mut Count<'_>) {
         match self.open.get_mut(&conn.id).map(|open| &mut open.state) {
-            Some(State::Counted) => with.aggregate.carries_messages(conn.id, with.now),
+            Some(State::Settled) => with.aggregate.carries_messages(conn.id, with.now),
             Some(State::Uncounted(uncounted)) => drop(uncounted.messages.get_or_insert_default()),
             None => {}
         }
@@ -143,7 +154,7 @@ impl Connections {
                 Carrier::WebSocket => uncounted.messages.as_mut(),
                 Carrier::EventStream => Some(uncounted.events.get_or_insert_default()),
             },
-            Some(State::Counted) | None => None,
+            Some(State::Settled) | None => None,
         };
         match (waiting, direction) {
             (Some(waiting), Direction::Egress) => waiting.egress.add(bytes),
@@ -168,7 +179,7 @@ impl Connections {
 
     fn streams_change(&mut self, conn: ConnId, change: i64, with: &mut Count<'_>) {
         match self.open.get_mut(&conn).map(|open| &mut open.state) {
-            Some(State::Counted) => with.aggregate.streams(conn, change, with.now),
+            Some(State::Settled) => with.aggregate.streams(conn, change, with.now),
             Some(State::Uncounted(uncounted)) => uncounted.streams += change,
             None => {}
         }
@@ -211,7 +222,7 @@ impl Connections {
     }
 
     fn count_closed(&mut self, ended: &Ended, with: &mut Count<'_>) {
-        let instead = with.parties.stand_in_or_nobody(&ended.conn).id;
+        let instead = with.parties.stand_in_or_nobody(&ended.conn);
         self.count(&ended.conn, Some(instead), with);
         if let Some(totals) = &ended.totals {
             count_carried(&ended.conn, totals, with);

@@ -6,6 +6,7 @@
 use super::clock::Reading;
 use super::connections::{Connections, Count};
 use super::identity::{Identity, process};
+use super::listening::Reporting;
 use super::metrics::Collection;
 use super::parties::{Other, PATIENCE, Parties, WAITING, owner, peer_of};
 use super::routes::{RouteSettings, Routes};
@@ -13,7 +14,6 @@ use super::served::{Feed, Teller};
 use super::spans::{Flush, Sheets, SpanBuffer};
 use super::wanted::Wanted;
 use super::{shown, translate};
-use crate::aggregate::tcp::Listening;
 use crate::aggregate::{Aggregate, Temporality};
 use crate::entity::host::Host;
 use crate::entity::table::{Entities, Entity, EntityId};
@@ -23,7 +23,7 @@ use crate::trace::span::{self, Peer, SpanData, UnixOffset};
 use crate::trace::{Reported, SpanContext, Tracer};
 use crate::view::{self, Call, Listing, UnixNanos, View};
 use remora_core::flow::{Amount, Carrier, Direction, Loss, Sink};
-use remora_core::model::{ConnId, ConnInfo, Exchange, ExchangeId, Mono, Pid, Role, Task, semconv};
+use remora_core::model::{ConnId, ConnInfo, Exchange, ExchangeId, Family, Mono, Pid, Role, Task, semconv};
 use remora_core::proto::{NameCache, WEBSOCKET};
 use remora_ebpf::wire::{self, Policy};
 use remora_otlp::{EncodedBatch, Metrics};
@@ -90,6 +90,7 @@ struct Unmet {
 pub struct Desk {
     parties: Parties,
     connections: Connections,
+    listening: Reporting,
     tracer: Tracer,
     aggregate: Aggregate<EntityId>,
     temporality: Temporality,
@@ -122,6 +123,7 @@ impl Desk {
         Self {
             parties: Parties::new(entities, &host),
             connections: Connections::default(),
+            listening: Reporting::default(),
             tracer,
             aggregate,
             temporality,
@@ -227,11 +229,15 @@ impl Desk {
     }
 
     fn counting(&mut self, count: impl FnOnce(&mut Connections, &mut Count<'_>)) {
-        count(&mut self.connections, &mut Count { parties: &self.parties, aggregate: &mut self.aggregate, now: self.now });
+        count(
+            &mut self.connections,
+            &mut Count { parties: &self.parties, wanted: &self.wanted, aggregate: &mut self.aggregate, now: self.now },
+        );
     }
 
     /// All metrics as they are now, in requests.
     pub fn metrics(&mut self) -> Vec<EncodedBatch> {
+        self.listening.report(&self.parties, &self.wanted, &mut self.aggregate, self.now);
         let Parties { entities, nobody, .. } = &self.parties;
         let whose = |id| entities.get(id).unwrap_or_else(|| Arc::clone(nobody));
         let mut collection = Collection::new(&mut self.metrics, whose, self.clock, self.temporality);
@@ -258,38 +264,27 @@ impl Desk {
         (own.map(name), self.parties.other(conn).map(name))
     }
 
-    /// Forgets what is too old, and counts listeners whose owners have become known. Once a second.
+    /// Forgets what is too old, and counts connections whose owners have become known. Once a second.
     pub fn tick(&mut self) {
         self.parties.peers.tick(self.now);
         self.counting(Connections::count_uncounted);
-        let Parties { entities, listeners, .. } = &mut self.parties;
+        let entities = &self.parties.entities;
         self.tracer.forget_ended(|pid| entities.known(pid).is_some());
-        for (entity, address) in listeners.found(entities) {
-            self.aggregate.listening(entity, address, Listening::Begins, self.now);
-        }
     }
 
     /// `pid` listens on `address`.
-    pub fn listens(&mut self, address: SocketAddr, pid: Option<Pid>) {
+    pub fn listens(&mut self, address: SocketAddr, pid: Pid) {
         let Parties { entities, listeners, .. } = &mut self.parties;
         listeners.begins(address, pid, entities);
     }
 
-    /// Nobody listens on `address` any more.
-    pub fn listens_no_more(&mut self, address: SocketAddr, at: Mono) {
-        if let Some(entity) = self.parties.listeners.ends(address) {
-            self.aggregate.listening(entity, address, Listening::Ends, at);
-        }
+    /// One socket less listens on `address`.
+    pub fn listens_no_more(&mut self, address: SocketAddr) {
+        self.parties.listeners.ends(address);
     }
 
     /// A connect that failed becomes an error span of its own.
     pub fn connect_failed(&mut self, conn: &ConnInfo, error: &str, end: Mono) {
-        let other = self.parties.other(conn);
-        let (entity, peer) = match self.parties.owner(conn) {
-            Identity::Known(entity) => (entity.id, peer_of(other.as_deref())),
-            Identity::Pending | Identity::Nobody => (self.parties.nobody.id, Peer::default()),
-        };
-        self.aggregate.connect_failed(entity, conn, &peer, error, end);
         // Numbers of the flow count up from zero, these down from the other end.
         self.next_connect -= 1;
         let exchange = Box::new(span::failed_connect(ExchangeId(self.next_connect), conn, None, error, end));
@@ -394,7 +389,10 @@ impl Desk {
         span::complete(&mut exchange, conn, &peer);
         self.counters.count(Event::Exchanges, 1);
         let exported = context.kept.then_some((context.trace, context.span));
-        self.aggregate.exchange(entity.id, &exchange, exported);
+        match (exchange.family, &exchange.error) {
+            (Family::Tcp, Some(error)) => self.aggregate.connect_failed(entity.id, conn, &peer, error, exchange.request.last),
+            _ => self.aggregate.exchange(entity.id, &exchange, exported),
+        }
         let offset = UnixOffset(self.clock.unix_nanos.cast_signed().wrapping_sub(self.clock.mono.0.cast_signed()));
         let mut name = std::mem::take(&mut self.name);
         let data = span::span(&exchange, context, offset, &mut name);

@@ -14,6 +14,7 @@ mod early;
 pub mod export;
 mod identity;
 mod listeners;
+mod listening;
 mod log_batch;
 mod log_counts;
 mod log_limits;

@@ -1,7 +1,7 @@
 //! What the user wants reported, asked as early as the facts allow: of a process, of a request, of a finished exchange.
 
 use super::identity::{Identity, process};
-use super::parties::Parties;
+use super::parties::{Parties, owner};
 use crate::entity::table::Entity;
 use crate::selection::{Fact, Facts, Selection, Verdict};
 use crate::trace::Reported;
@@ -15,6 +15,20 @@ impl Wanted {
     /// same: calls that are made on its behalf must not be taken for those of another request.
     pub(super) fn excludes(&self, parties: &Parties, pid: Option<Pid>, entity: &Entity) -> bool {
         !self.0.is_empty() && self.verdict(parties, pid, entity, Fact::Unknown, Fact::Unknown) == Verdict::No
+    }
+
+    /// Whether what `entity` has at a port is counted: connections there, and that it listens. A rule that needs the path of
+    /// a request does not decide that.
+    pub(super) fn port(&self, parties: &Parties, pid: Option<Pid>, entity: &Entity, port: Fact<u16>) -> Reported {
+        if self.0.is_empty() || self.verdict(parties, pid, entity, port, Fact::Unknown) != Verdict::No {
+            return Reported::Yes;
+        }
+        Reported::No
+    }
+
+    /// Whether a connection of `entity` is counted.
+    pub(super) fn connection(&self, parties: &Parties, conn: &ConnInfo, entity: &Entity) -> Reported {
+        self.port(parties, owner(conn), entity, port_of(conn))
     }
 
     /// Whether an exchange of `entity` is wanted.

@@ -17,6 +17,8 @@ mod root {
         assert!(!curl(&[&format!("http://127.0.0.1:{port}/")]));
 
         let telemetry = scene.end();
+        let failures = telemetry.counted("remora.tcp.connect.failures", "curl", port, &["error.type"]);
+        assert_eq!(failures.into_iter().collect::<Vec<_>>(), [("connection_refused".to_owned(), 1)]);
         let spans = telemetry.spans_of_port(port);
         assert_eq!(spans.len(), 1, "{spans:#?}");
         assert_eq!((spans[0].kind(), spans[0].is_error(), spans[0].service()), (SpanKind::Client, true, "curl"));
@@ -24,6 +26,27 @@ mod root {
             (spans[0].attribute("error.type"), spans[0].attribute("server.address")),
             ("connection_refused".into(), "127.0.0.1".into())
         );
+    }
+
+    #[test]
+    fn of_what_is_excluded_nothing_is_told() {
+        let (Some(_), Some(nginx), refusing) = (part("curl"), Nginx::start(), free_port()) else { return };
+        let file = tempfile::NamedTempFile::with_suffix(".yaml").expect("a scratch file");
+        std::fs::write(file.path(), format!("selection: {{ exclude: [{{service: nginx}}, {{port: {refusing}}}] }}")).expect("writable");
+        let Some(scene) = Scene::start_with([("REMORA_CONFIG", file.path().display().to_string())]) else { return };
+        assert!(curl(&[&nginx.url("/[1-3]")]));
+        assert!(!curl(&[&format!("http://127.0.0.1:{refusing}/")]));
+
+        let telemetry = scene.end();
+        let services: Vec<_> = telemetry.spans_of_port(nginx.port()).iter().map(|span| span.service().to_owned()).collect();
+        assert_eq!(services, ["curl", "curl", "curl"]);
+        let of_nginx: Vec<_> = telemetry.metrics.iter().filter(|item| item.service() == "nginx").collect();
+        assert!(of_nginx.is_empty(), "{of_nginx:#?}");
+        let asked = telemetry.counted("remora.tcp.io", "curl", nginx.port(), &["network.io.direction"]);
+        assert_eq!(asked.len(), 2, "{asked:?}");
+        assert_eq!(telemetry.spans_of_port(refusing).len(), 0);
+        let failures = telemetry.counted_by("remora.tcp.connect.failures", |_| true, refusing, &["error.type"]);
+        assert!(failures.is_empty(), "{failures:?}");
     }
 
     #[test]

@@ -150,6 +150,28 @@ mod root {
     }
 
     #[test]
+    fn who_listens_is_counted_in_each_network_namespace() {
+        let (Some(python), Some(networks)) = (part("python3"), Networks::start()) else { return };
+        let [client, server] = ["c", "s"].map(|role| networks.name(role));
+        let address = "127.0.0.1:7080";
+        let Some(_nginx) = Nginx::start_in(&["ip", "netns", "exec", &server], &[address.to_owned()], 7080) else { return };
+        let script = remora_tests::repository().join("tests/servers/threaded.py").display().to_string();
+        let line = ["netns", "exec", &client, &python.to_string_lossy(), &script, "7080", "http://127.0.0.1"];
+        let _other = remora_tests::Process::start("threaded.py", Command::new("ip").args(line));
+        // The agent looks again and again; the last of these may start after it did so first.
+        let Some(scene) = Scene::start_with([("OTEL_METRIC_EXPORT_INTERVAL", "1000".to_owned())]) else { return };
+        let at_port = |item: &remora_tests::Item| item.text("name") == "remora.net.listen" && item.value.to_string().contains("\"7080\"");
+        let listens = |service: &str| scene.collector.metrics().iter().any(|item| at_port(item) && item.service() == service);
+        wait_until("both to be counted", || (listens("nginx") && listens("threaded")).then_some(()));
+
+        let telemetry = scene.end();
+        for service in ["nginx", "threaded"] {
+            let listened = telemetry.counted("remora.net.listen", service, 7080, &["network.local.address", "network.local.port"]);
+            assert_eq!(listened.get("127.0.0.1 | 7080"), Some(&1), "{service}: {listened:?}");
+        }
+    }
+
+    #[test]
     fn packets_of_every_kind_pass_while_the_agent_is_attached() {
         let (Some(python), Some(_), Some(networks)) = (part("python3"), part("curl"), Networks::start()) else { return };
         let Some(_scene) = Scene::start() else { return };

@@ -11,7 +11,7 @@ mod words;
 
 use crate::bytes::{ANY_LETTER, CLASS, DIGIT, DOT, END, LETTER, SLASH, find, is_alphanumeric, is_space, run_end};
 use crate::hash;
-use brackets::{bracketed, is_list};
+use brackets::{Address, address, bracketed, is_list};
 pub(crate) use words::is_exception_type;
 use words::{follows_scheme, hex_groups, is_key, is_literal, is_month, is_number, is_unit, is_variable_name, is_weekday};
 
@@ -216,6 +216,7 @@ impl<'a, 'b, S: Sink> Scanner<'a, 'b, S> {
             b'"' => self.double_quote(),
             b'\'' | b'`' => self.single_quote(byte),
             b'=' => self.equals(),
+            b'[' if self.bracketed_address() => {}
             b'[' | b'{' if self.collection(byte) => {}
             b'(' | b'[' | b'{' => {
                 self.glue.push(byte);
@@ -254,6 +255,21 @@ impl<'a, 'b, S: Sink> Scanner<'a, 'b, S> {
             self.push_closer(window[length - 1]);
         }
         is_collection
+    }
+
+    /// An address in brackets: with its port, `[::1]:80`, it is one value.
+    fn bracketed_address(&mut self) -> bool {
+        let Some(Address { length, has_port }) = address(&self.text[self.at..]) else { return false };
+        self.at += length;
+        if has_port {
+            self.variable(Last::Variable);
+        } else {
+            self.glue.push(b'[');
+            self.glue.openers += 1;
+            self.variable(Last::Variable);
+            self.push_closer(b']');
+        }
+        true
     }
 
     fn after_alphanumeric(&self) -> bool {
@@ -445,6 +461,13 @@ impl<'a, 'b, S: Sink> Scanner<'a, 'b, S> {
             self.variable(Last::Variable);
             return;
         }
+        if matches!(self.text.get(end), Some(b'\'' | b'"'))
+            && let Some(end) = self.literal_end(start, end)
+        {
+            self.at = end;
+            self.variable(Last::Variable);
+            return;
+        }
         while self.text.get(end) == Some(&b'\'') && flags & ANY_LETTER != 0 && self.apostrophe_inside(end) {
             let (more, more_flags) = self.token_run(end + 1);
             end = more;
@@ -475,8 +498,13 @@ impl<'a, 'b, S: Sink> Scanner<'a, 'b, S> {
             end = self.split_dots(start, end);
         }
         let core_end = core_end(self.text, start, end);
+        if core_end == start {
+            // What had the letters or digits was split off: `!..0`.
+            self.punctuation(start, end);
+            return;
+        }
         self.classify(start, core_end, flags);
-        self.at = core_end.max(start + 1);
+        self.at = core_end;
         while self.at < end {
             self.glue.push(self.text[self.at]);
             self.at += 1;
@@ -501,6 +529,17 @@ impl<'a, 'b, S: Sink> Scanner<'a, 'b, S> {
     /// Whether `::` at `at` joins two names.
     fn scope_inside(&self, at: usize) -> bool {
         self.text.get(at..at + 2) == Some(b"::") && self.text.get(at + 2).is_some_and(|next| CLASS[usize::from(*next)] & ANY_LETTER != 0)
+    }
+
+    /// Where a string with the prefix of its kind ends, as Python prints it: `u'name'`, `b"bytes"`.
+    fn literal_end(&self, start: usize, quote: usize) -> Option<usize> {
+        if !matches!(&self.text[start..quote], b"u" | b"b") {
+            return None;
+        }
+        let window = &self.text[quote + 1..self.text.len().min(quote + 1 + MAX_APOSTROPHE)];
+        let close = memchr::memchr(self.text[quote], window)?;
+        let ends = !window.get(close + 1).copied().is_some_and(is_alphanumeric);
+        ends.then_some(quote + 1 + close + 1)
     }
 
     /// Where a list of three names or more with nothing but commas between them ends: `a,b,c`.

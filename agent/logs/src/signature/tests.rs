@@ -46,6 +46,10 @@ fn variables_become_placeholders() {
         ("of [{a=b, c=d}] or {a=b} or map[] or map[a:b c:d]", "of [<*>] or {<*>} or map[<*>] or map[<*>]"),
         ("test core::io::write of [some text here]", "test core::io::write of [some text here]"),
         ("runner with tags a,b,c left, done", "runner with tags <*> left, done"),
+        ("bound to [::]:8333, [fe80::1%eth0]:53 and [10.0.0.1]:80", "bound to <*> and <*>"),
+        ("client[10.0.0.1] left [::1] alone", "client[<*>] left [<*>] alone"),
+        ("as phone (c0, u'name') or b\"bytes\" gone", "as phone (<*>) or <*> gone"),
+        ("!..0 left", "!<*> left"),
         ("Path C:\\Windows\\x.dll, used", "Path <*>, used"),
     ];
     for (message, expected) in cases {

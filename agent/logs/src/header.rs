@@ -1,6 +1,7 @@
 //! Cuts a text line into header and message: times, host, process and thread ids, level, logger.
 //! Must never cut where nothing proves a header: without a time or a level the whole line is the message.
 
+mod carrier;
 mod libraries;
 mod syslog;
 #[cfg(test)]
@@ -43,10 +44,12 @@ pub struct Header<'a> {
 
 /// Splits the header off a line.
 pub fn parse(line: &[u8]) -> Header<'_> {
-    let mut parser = Parser { text: line, at: 0, header: Header::default(), versioned: false, syslog_time: false };
+    let mut parser =
+        Parser { text: line, at: 0, header: Header::default(), versioned: false, syslog_time: false, carrier: b"", is_inner: false };
     parser.run();
     let message_start = run_end(line, parser.at.min(line.len()), is_space);
-    Header { message_start, ..parser.header }
+    let logger = if parser.header.logger.is_empty() { parser.carrier } else { parser.header.logger };
+    Header { message_start, logger, ..parser.header }
 }
 
 struct Parser<'a> {
@@ -57,11 +60,16 @@ struct Parser<'a> {
     versioned: bool,
     /// The last time has a form that syslog daemons write: a host and a program follow.
     syslog_time: bool,
+    /// The program whose own header follows that of its carrier; empty if there is none.
+    carrier: &'a [u8],
+    /// What is parsed is the header behind the one of the carrier.
+    is_inner: bool,
 }
 
 impl<'a> Parser<'a> {
     fn run(&mut self) {
         self.priority();
+        self.carrier();
         if self.glog() || self.redis() || self.android_brief() {
             return;
         }
@@ -72,21 +80,26 @@ impl<'a> Parser<'a> {
         self.numbered_columns();
         self.times();
         if self.header.has_time {
-            if self.syslog_columns() {
-                return;
-            }
-            self.pipe_columns();
-            if self.category_level() {
-                return;
-            }
-            if self.second_line_level() || self.level_column() || self.logcat() {
-                self.after_level();
-            } else {
-                self.program();
+            if !self.syslog_columns() {
+                self.columns();
             }
         } else if self.leading_level() {
             self.after_level();
         }
+    }
+
+    /// What stands behind the times.
+    fn columns(&mut self) {
+        self.pipe_columns();
+        if self.category_level() {
+            return;
+        }
+        if self.second_line_level() || self.level_column() || self.logcat() || self.letter_column() {
+            self.after_level();
+        } else {
+            self.program();
+        }
+        self.own_header();
     }
 
     fn rest(&self) -> &'a [u8] {
@@ -276,6 +289,32 @@ impl<'a> Parser<'a> {
         true
     }
 
+    /// A level of one letter: in front of a bracket or bar, `E [module] message`, or set apart behind another column.
+    fn letter_column(&mut self) -> bool {
+        let mut at = self.at;
+        for column in 0..MAX_COLUMNS {
+            at = run_end(self.text, at, is_space);
+            let apart = column > 0 && self.text[..at].ends_with(b"  ");
+            if let Some([letter, b' ']) = self.text.get(at..at + 2) {
+                let next = run_end(self.text, at + 1, is_space);
+                let marked = matches!(self.text.get(next), Some(b'[' | b'|'));
+                return match Severity::from_letter(*letter).filter(|_| *letter != b'A' && (marked || apart)) {
+                    Some(severity) => {
+                        self.set_level(severity, &self.text[at..at + 1]);
+                        self.at = at + 1;
+                        true
+                    }
+                    None => false,
+                };
+            }
+            match self.column_at(at, false) {
+                Column::Other { after } if after > at && after <= MAX_HEADER + self.at => at = after,
+                _ => return false,
+            }
+        }
+        false
+    }
+
     fn column_at(&self, at: usize, first: bool) -> Column {
         let Some(rest) = self.text.get(at..).filter(|rest| !rest.is_empty()) else {
             return Column::Prose;
@@ -317,6 +356,11 @@ impl<'a> Parser<'a> {
                 Column::Level { severity, start: word_at, end: word_at + word.len(), after: end + 1 }
             }
             None if self.text[at] == b'<' => Column::Prose,
+            // `[unknown]@[unknown],app=[unknown]` of PostgreSQL.
+            None if self.text.get(end + 1) == Some(&b'@') => Column::Other { after: run_end(self.text, end, |byte| !is_space(byte)) },
+            None if inner == b"System" && self.text[end + 1..].starts_with(b" [MY-") => {
+                Column::Level { severity: Severity::INFO, start, end, after: end + 1 }
+            }
             None => Column::Other { after: end + 1 },
         }
     }

@@ -8,6 +8,7 @@
 mod shape;
 mod state;
 
+use crate::terminal;
 use crate::timestamp::UnixNanos;
 use shape::Shape;
 pub(crate) use shape::{exception_type, is_ruby_frame};
@@ -53,6 +54,8 @@ pub struct Joiner {
     held: Held,
     learned: Learned,
     empty_lines: u64,
+    /// A line without what was meant for a terminal.
+    plain: Vec<u8>,
 }
 
 /// Most lines held back until frames prove that they belong to the message.
@@ -91,9 +94,16 @@ impl Learned {
 }
 
 impl Joiner {
-    /// Takes one line that arrived at `now`; `emit` gets the message that it completes, if it completes one.
+    /// Takes one line that arrived at `now`, without the colours it has for a terminal; `emit` gets the message that it completes, if it completes one.
     pub fn push(&mut self, line: &[u8], now: UnixNanos, mut emit: impl FnMut(Joined<'_>)) {
-        self.take(line, now, &mut emit);
+        if !terminal::is_coloured(line) {
+            return self.take(line, now, &mut emit);
+        }
+        let mut plain = std::mem::take(&mut self.plain);
+        plain.clear();
+        terminal::strip(line, &mut plain);
+        self.take(&plain, now, &mut emit);
+        self.plain = plain;
     }
 
     fn take(&mut self, line: &[u8], now: UnixNanos, emit: Emit<'_>) {

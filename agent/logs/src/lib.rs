@@ -27,6 +27,7 @@ pub mod stdin;
 pub mod structured;
 pub mod table;
 mod template;
+mod terminal;
 pub mod timestamp;
 pub mod trace_context;
 

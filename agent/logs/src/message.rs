@@ -5,6 +5,7 @@ use crate::header;
 use crate::severity::Severity;
 use crate::signature::{self, HashSink};
 use crate::structured::{self, Fields, Format};
+use crate::terminal;
 use crate::timestamp::UnixNanos;
 use crate::trace_context::{self, TraceContext};
 use std::borrow::Cow;
@@ -62,7 +63,7 @@ impl<'a> Message<'a> {
             severity: fields.severity,
             severity_text: named(fields.severity_text),
             logger: named(fields.logger),
-            text: raw.unwrap_or_else(|| Cow::Owned(structured::names(line))),
+            text: raw.map_or_else(|| Cow::Owned(structured::names(line)), without_colours),
             time: fields.time,
             fields: Some(fields),
         };
@@ -114,6 +115,16 @@ impl<'a> Message<'a> {
             None => trace_context::in_text(line),
         }
     }
+}
+
+/// A message field without what was meant for a terminal.
+fn without_colours(text: Cow<'_, [u8]>) -> Cow<'_, [u8]> {
+    if !terminal::is_coloured(&text) {
+        return text;
+    }
+    let mut plain = Vec::with_capacity(text.len());
+    terminal::strip(&text, &mut plain);
+    Cow::Owned(plain)
 }
 
 /// Fewest constant words that tell messages apart without their logger.

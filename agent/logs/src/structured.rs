@@ -125,6 +125,11 @@ pub(crate) fn parse(line: &[u8], keep_attributes: bool) -> Option<(Format, Field
     Some((format, fields))
 }
 
+/// Whether a line may be structured by its first bytes.
+pub(crate) fn looks_like(line: &[u8]) -> bool {
+    line.first() == Some(&b'{') || logfmt::looks_like(line)
+}
+
 /// Calls `field` with every field of a JSON object; `None` if `text` is none.
 pub(crate) fn json_fields<'a>(text: &'a [u8], field: impl FnMut(&[u8], Raw<'a>)) -> Option<()> {
     if text.first() != Some(&b'{') {

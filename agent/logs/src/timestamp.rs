@@ -1,7 +1,10 @@
 //! Recognises the many ways a line writes its time, so that the header can be cut off; turns RFC 3339 into Unix time.
 //! Must never guess a zone or a year: a time that has none is recognised but has no value.
 
-use crate::bytes::run_end;
+use crate::bytes::{is_alphanumeric, run_end};
+
+/// Longest name of a month in any language, in bytes.
+const MAX_MONTH: usize = 24;
 
 /// Nanoseconds since 1970-01-01 UTC.
 pub type UnixNanos = u64;
@@ -15,6 +18,8 @@ pub(crate) fn end(text: &[u8]) -> Option<usize> {
         named(text)
     } else if first == b'@' {
         tai64n(text)
+    } else if first.is_ascii_lowercase() || !first.is_ascii() {
+        foreign(text)
     } else {
         None
     }?;
@@ -173,7 +178,8 @@ fn numeric(text: &[u8]) -> Option<usize> {
         (8, Some(b'-' | b'T' | b' ')) if matches!(text.first(), Some(b'1' | b'2')) => compact(text, 8),
         (6, Some(b' ')) => compact(text, 6),
         (1 | 2, Some(b':')) => finish(text, |cursor| cursor.time_of_day()),
-        (1 | 2, Some(b'/' | b'-' | b'.' | b' ')) => short_date(text).or_else(|| day_month_name(text)),
+        (1 | 2, Some(b'/' | b'-' | b'.' | b' ')) => short_date(text).or_else(|| day_month_name(text)).or_else(|| day_month(text)),
+        (1 | 2, Some(0x80..)) => foreign(text),
         (10, Some(b'.')) if text.first() == Some(&b'1') => {
             let end = run_end(text, 11, |byte| byte.is_ascii_digit());
             (end > 11).then_some(end)
@@ -291,6 +297,36 @@ fn named(text: &[u8]) -> Option<usize> {
     })
 }
 
+/// `25 Nov 15:04:05`.
+fn day_month(text: &[u8]) -> Option<usize> {
+    finish(text, |cursor| {
+        cursor.digits(1, 2)?;
+        cursor.spaces()?;
+        is_month(cursor.letters()).then_some(())?;
+        cursor.spaces()?;
+        cursor.time_of_day()
+    })
+}
+
+/// `ott 25 15:04:05`, `févr. 25 15:04:05` or `9月 25 15:04:05`: a month in another language, as the C library names it for syslog.
+fn foreign(text: &[u8]) -> Option<usize> {
+    let month = run_end(text, 0, |byte| !byte.is_ascii() || is_alphanumeric(byte) || byte == b'.');
+    if month > MAX_MONTH {
+        return None;
+    }
+    finish(text, |cursor| {
+        cursor.at = month;
+        cursor.spaces()?;
+        cursor.digits(1, 2)?;
+        cursor.spaces()?;
+        cursor.digits(2, 2)?;
+        cursor.one_of(b":")?;
+        cursor.digits(2, 2)?;
+        cursor.one_of(b":")?;
+        cursor.digits(2, 2)
+    })
+}
+
 fn is_month(word: &[u8]) -> bool {
     matches!(word.get(..3), Some(b"Jan" | b"Feb" | b"Mar" | b"Apr" | b"May" | b"Jun" | b"Jul" | b"Aug" | b"Sep" | b"Oct" | b"Nov" | b"Dec"))
         && word.len() <= 9
@@ -403,13 +439,19 @@ mod tests {
             "Nov 25, 2026 3:04:05 PM",
             "Wed, 25 Nov 2026 15:04:05 GMT",
             "15:04:05.123",
+            "25 Nov 15:04:05.123",
+            "ott 25 15:04:05",
+            "févr. 25 15:04:05",
+            "9月 25 15:04:05",
             "2026-11-25T15:04:05+01:00",
         ];
         for time in times {
             assert_eq!(end(time.as_bytes()), Some(time.len()), "{time}");
             assert_eq!(end(format!("{time} INFO").as_bytes()), Some(time.len()), "{time} followed by a word");
         }
-        for other in ["12345 x", "10.1.2.3 - -", "May be", "Monday", "2026", "1.5 seconds", "May 5 errors"] {
+        for other in
+            ["12345 x", "10.1.2.3 - -", "May be", "Monday", "2026", "1.5 seconds", "May 5 errors", "took 12 15:04", "retry 3 in 15:04:05"]
+        {
             assert_eq!(end(other.as_bytes()), None, "{other}");
         }
     }

@@ -2,8 +2,9 @@
 //! Must never take the first words of a message for a program.
 
 use super::{Column, MAX_NAME, Parser, group, is_source_line};
-use crate::bytes::{find, is_space, run_end};
+use crate::bytes::{find, is_alphanumeric, is_space, run_end};
 use crate::severity::Severity;
+use crate::timestamp;
 
 /// In front of a message in UTF-8; RFC 5424 section 6.4.
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
@@ -90,27 +91,30 @@ impl<'a> Parser<'a> {
         let Some(found) = behind_host.or_else(direct) else { return };
         self.header.logger = found.name;
         self.at = run_end(self.text, found.after, is_space);
-        if let Some(uptime) = self.time_here().filter(|_| self.peek() == Some(b'[')) {
+        let dated = || timestamp::has_date(&self.text[self.at + 1..]);
+        if let Some(uptime) = self.time_here().filter(|_| self.peek() == Some(b'[') && !dated()) {
             self.at = run_end(self.text, uptime, is_space);
         }
-        self.program_level();
+        if !self.own_header() {
+            self.program_level();
+        }
     }
 
-    /// `<auth.info>` or `<4.6>`, facility and level as syslogd of BSD writes them in front of the host.
+    /// `<auth.info>` or `<4.6>`, facility and level as syslogd of BSD writes them in front of the host; `auth.info` in OpenWrt's.
     fn facility(&mut self) {
-        if self.peek() != Some(b'<') {
-            return;
-        }
-        let Some((start, end)) = group(self.text, self.at) else { return };
+        let (start, end) = match group(self.text, self.at) {
+            Some(inner) if self.peek() == Some(b'<') => inner,
+            _ => (self.at, run_end(self.text, self.at, |byte| !is_space(byte))),
+        };
         let Some(dot) = find(&self.text[..end], start, b'.') else { return };
-        let word = &self.text[dot + 1..end];
+        let (facility, word) = (&self.text[start..dot], &self.text[dot + 1..end]);
         let severity = match word {
-            [digit @ b'0'..=b'7'] => Severity::from_syslog(u64::from(digit - b'0')),
+            [digit @ b'0'..=b'7'] if start > self.at => Severity::from_syslog(u64::from(digit - b'0')),
             word => Severity::from_word(word),
         };
-        if let Some(severity) = severity {
+        if let Some(severity) = severity.filter(|_| start > self.at || is_facility(facility)) {
             self.set_level(severity, word);
-            self.at = end + 1;
+            self.at = end + (start - self.at);
             self.skip_spaces();
         }
     }
@@ -136,14 +140,23 @@ impl<'a> Parser<'a> {
 /// digits, as rsyslog and syslog-ng write it.
 pub(super) fn is_syslog_time(time: &[u8]) -> bool {
     let offset = |from_end: usize| time.len() > 24 && matches!(time[time.len() - from_end], b'+' | b'-');
-    time.starts_with(b"@")
-        || time.first().is_some_and(u8::is_ascii_uppercase) && time.get(3) == Some(&b' ')
-        || time.get(10) == Some(&b'T') && offset(6)
+    time.first().is_some_and(|first| !first.is_ascii_digit() && *first != b'[') || time.get(10) == Some(&b'T') && offset(6)
+}
+
+/// Names of facilities (`SYSLOG_NAMES` of `<syslog.h>`).
+fn is_facility(name: &[u8]) -> bool {
+    matches!(
+        name,
+        b"auth" | b"authpriv" | b"cron" | b"daemon" | b"ftp" | b"kern" | b"lpr" | b"mail" | b"news" | b"syslog" | b"user" | b"uucp"
+    ) || matches!(name, [b'l', b'o', b'c', b'a', b'l', b'0'..=b'7'])
 }
 
 /// `program[123]:` (up to three words), `program:` or `file.go:12:`.
 fn program_name(text: &[u8], at: usize) -> Option<Named<'_>> {
     let window = &text[at..text.len().min(at + MAX_NAME)];
+    if let Some(named) = with_thread(window, at) {
+        return Some(named);
+    }
     let mut colon = find(window, 0, b':')?;
     if window.get(colon + 1).is_some_and(u8::is_ascii_digit) {
         colon = find(window, colon + 1, b':').filter(|colon| is_source_line(&window[..*colon]))?;
@@ -161,4 +174,13 @@ fn program_name(text: &[u8], at: usize) -> Option<Named<'_>> {
         return valid.then(|| Named { name: &pid[..open], after, has_process: true });
     }
     (words == 1 && head.first().is_some_and(u8::is_ascii_alphabetic)).then_some(Named { name: head, after, has_process: false })
+}
+
+/// `program[123:4] `, a process and its thread, without a colon behind.
+fn with_thread(window: &[u8], at: usize) -> Option<Named<'_>> {
+    let open = run_end(window, 0, |byte| is_alphanumeric(byte) || matches!(byte, b'-' | b'_'));
+    let process = run_end(window, open + 1, |byte| byte.is_ascii_digit());
+    let thread = run_end(window, process + 1, |byte| byte.is_ascii_digit());
+    let valid = open > 0 && window.get(open) == Some(&b'[') && window.get(process) == Some(&b':') && window[thread..].starts_with(b"] ");
+    valid.then(|| Named { name: &window[..open], after: at + thread + 1, has_process: true })
 }

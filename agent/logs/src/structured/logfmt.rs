@@ -4,6 +4,8 @@
 use super::Raw;
 use crate::bytes::{is_space, run_end};
 
+/// How far the end of a value is looked for whose quotes are not escaped.
+const MAX_UNESCAPED: usize = 4096;
 /// Most pairs looked at.
 const MAX_PAIRS: usize = 512;
 
@@ -66,8 +68,16 @@ fn bare(text: &[u8]) -> Raw<'_> {
 
 fn quoted(line: &[u8], start: usize) -> Option<(Raw<'_>, usize)> {
     let (text, end) = super::json::string(line, start)?;
-    if line.get(end).is_some_and(|byte| !is_space(*byte)) {
-        return None;
+    if line.get(end).is_none_or(|byte| is_space(*byte)) {
+        return Some((text, end));
     }
-    Some((text, end))
+    // Whoever carried the line has unescaped the quotes within: `msg="loading plugin "x"..." type=x`.
+    let ends_value = |quote: &usize| {
+        let next = run_end(line, quote + 1, is_space);
+        let key_stop = key_end(line, next);
+        next == line.len() || next > quote + 1 && key_stop > next && line.get(key_stop) == Some(&b'=')
+    };
+    let window = &line[start..line.len().min(start + MAX_UNESCAPED)];
+    let quote = memchr::memchr_iter(b'"', window).map(|quote| start + quote).find(ends_value)?;
+    Some((Raw::Plain(&line[start..quote]), quote + 1))
 }

@@ -189,11 +189,16 @@ impl<'a> Parser<'a> {
         (body.get(end) == Some(&b']')).then_some(self.at + inner + end + 1)
     }
 
-    /// The level, if it is the column in front of a time: `INFO 2026-11-25 15:04:05 message`.
+    /// The level, if it is the column in front of a time: `INFO 2026-11-25 15:04:05 message`, `[info] 2026-11-25 …`.
     fn level_before_time(&mut self) {
-        let end = run_end(self.text, self.at, |byte| !COLUMN_END.has(byte));
-        let word = &self.text[self.at..end];
-        if let Some(severity) = Severity::from_header_word(word).filter(|_| word.iter().all(u8::is_ascii_uppercase)) {
+        let (word, severity) = match group(self.text, self.at) {
+            Some((start, end)) => (&self.text[start..end], Severity::from_word(&self.text[start..end])),
+            None => {
+                let word = &self.text[self.at..run_end(self.text, self.at, |byte| !COLUMN_END.has(byte))];
+                (word, Severity::from_header_word(word).filter(|_| word.iter().all(u8::is_ascii_uppercase)))
+            }
+        };
+        if let Some(severity) = severity {
             self.set_level(severity, word);
         }
     }
@@ -289,7 +294,8 @@ impl<'a> Parser<'a> {
         true
     }
 
-    /// A level of one letter: in front of a bracket or bar, `E [module] message`, or set apart behind another column.
+    /// A level of one letter: in front of a bracket, a bar or a name in capitals, `E [module] message`, or set apart behind
+    /// another column.
     fn letter_column(&mut self) -> bool {
         let mut at = self.at;
         for column in 0..MAX_COLUMNS {
@@ -297,7 +303,8 @@ impl<'a> Parser<'a> {
             let apart = column > 0 && self.text[..at].ends_with(b"  ");
             if let Some([letter, b' ']) = self.text.get(at..at + 2) {
                 let next = run_end(self.text, at + 1, is_space);
-                let marked = matches!(self.text.get(next), Some(b'[' | b'|'));
+                let named = run_end(self.text, next, |byte| byte.is_ascii_uppercase() || byte.is_ascii_digit()) >= next + 3;
+                let marked = named || matches!(self.text.get(next), Some(b'[' | b'|'));
                 return match Severity::from_letter(*letter).filter(|_| *letter != b'A' && (marked || apart)) {
                     Some(severity) => {
                         self.set_level(severity, &self.text[at..at + 1]);
@@ -322,6 +329,9 @@ impl<'a> Parser<'a> {
         if matches!(rest[0], b'[' | b'(' | b'<') {
             return self.group_column(at);
         }
+        if let Some(length) = query_id(rest) {
+            return Column::Other { after: at + length };
+        }
         let end = run_end(rest, 0, |byte| !COLUMN_END.has(byte));
         let word = &rest[..end];
         let next = rest.get(end).copied();
@@ -335,10 +345,24 @@ impl<'a> Parser<'a> {
                 return Column::Level { severity, start: at, end: at + end, after };
             }
         }
+        if let Column::Level { severity, start, end, after } = self.level_behind(word, at + end) {
+            return Column::Level { severity, start, end, after };
+        }
         if is_column(word, next) {
             Column::Other { after: at + run_end(rest, 0, |byte| !is_space(byte) && byte != b'|') }
         } else {
             Column::Prose
+        }
+    }
+
+    /// A level in capitals and brackets behind one word: `cluster [WRN] message`.
+    fn level_behind(&self, word: &[u8], end: usize) -> Column {
+        let Some([b' ', b'[']) = self.text.get(end..end + 2) else { return Column::Prose };
+        let Some((start, close)) = group(self.text, end + 1) else { return Column::Prose };
+        let level = &self.text[start..close];
+        match Severity::from_word(level).filter(|_| level.iter().all(u8::is_ascii_uppercase) && word.iter().all(u8::is_ascii_lowercase)) {
+            Some(severity) => Column::Level { severity, start, end: close, after: close + 1 },
+            None => Column::Prose,
         }
     }
 
@@ -390,6 +414,9 @@ impl<'a> Parser<'a> {
             self.skip_separators();
         }
         self.process_id();
+        if self.peek() == Some(b'[') {
+            self.glassfish_columns();
+        }
         for _ in 0..2 {
             if !self.skip_group() {
                 break;
@@ -477,6 +504,13 @@ impl<'a> Parser<'a> {
     }
 }
 
+/// The length of `{}` or `{id}` with a space behind, as ClickHouse names the query.
+fn query_id(text: &[u8]) -> Option<usize> {
+    let inner = text.strip_prefix(b"{")?;
+    let end = run_end(inner, 0, |byte| is_alphanumeric(byte) || byte == b'-');
+    (end <= MAX_NAME && inner[end..].starts_with(b"} ")).then_some(end + 2)
+}
+
 enum Column {
     Level { severity: Severity, start: usize, end: usize, after: usize },
     Other { after: usize },
@@ -531,11 +565,12 @@ fn is_column(word: &[u8], next: Option<u8>) -> bool {
     !program && (upper && !lower || dotted || joined || digit || next == Some(b'|'))
 }
 
-/// Seconds since boot as the kernel writes them: `12.345678`.
+/// Seconds since boot as the kernel writes them, `12.345678`, or since the start, `12.345678s`.
 fn uptime_end(text: &[u8]) -> Option<usize> {
     let dot = run_end(text, 0, |byte| byte.is_ascii_digit());
     let end = run_end(text, dot + 1, |byte| byte.is_ascii_digit());
-    (dot > 0 && text.get(dot) == Some(&b'.') && end == dot + 7).then_some(end)
+    let unit = usize::from(text.get(end) == Some(&b's'));
+    (dot > 0 && text.get(dot) == Some(&b'.') && end == dot + 7).then_some(end + unit)
 }
 
 /// Whether a word is a name: a path, or one without colons that has no digit unless it is dotted.

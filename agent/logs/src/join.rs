@@ -96,13 +96,8 @@ impl Learned {
 impl Joiner {
     /// Takes one line that arrived at `now`, without the colours it has for a terminal; `emit` gets the message that it completes, if it completes one.
     pub fn push(&mut self, line: &[u8], now: UnixNanos, mut emit: impl FnMut(Joined<'_>)) {
-        if !terminal::is_coloured(line) {
-            return self.take(line, now, &mut emit);
-        }
         let mut plain = std::mem::take(&mut self.plain);
-        plain.clear();
-        terminal::strip(line, &mut plain);
-        self.take(&plain, now, &mut emit);
+        self.take(terminal::plain(line, &mut plain), now, &mut emit);
         self.plain = plain;
     }
 

@@ -122,9 +122,8 @@ fn without_colours(text: Cow<'_, [u8]>) -> Cow<'_, [u8]> {
     if !terminal::is_coloured(&text) {
         return text;
     }
-    let mut plain = Vec::with_capacity(text.len());
-    terminal::strip(&text, &mut plain);
-    Cow::Owned(plain)
+    let mut room = Vec::with_capacity(text.len());
+    Cow::Owned(terminal::plain(&text, &mut room).to_vec())
 }
 
 /// Fewest constant words that tell messages apart without their logger.

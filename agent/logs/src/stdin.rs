@@ -7,6 +7,7 @@ use crate::pipeline::{Pipeline, Settings};
 use crate::severity::Severity;
 use crate::table::{PatternTable, overflow_id, overflow_template};
 use crate::template::PatternId;
+use crate::terminal;
 use rustc_hash::FxHashMap;
 use std::io::{self, BufRead, Write};
 use std::sync::Arc;
@@ -76,15 +77,18 @@ struct Patterns {
     table: PatternTable,
     pipeline: Pipeline,
     held: Vec<(PatternId, Severity)>,
+    /// A line without what was meant for a terminal.
+    plain: Vec<u8>,
 }
 
 impl Patterns {
     fn new() -> Self {
         let pipeline = Pipeline::new(Settings::default(), TABLE_BUDGET);
-        Self { table: pipeline.table(), pipeline, held: Vec::new() }
+        Self { table: pipeline.table(), pipeline, held: Vec::new(), plain: Vec::new() }
     }
 
     fn observe(&mut self, line: &[u8]) {
+        let line = terminal::plain(line, &mut self.plain);
         self.held.push(self.pipeline.count(&mut self.table, line, Severity::UNSPECIFIED, 0));
     }
 

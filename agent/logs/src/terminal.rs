@@ -7,19 +7,24 @@ const BELL: u8 = 0x07;
 /// Longest sequence; what is longer is none.
 const MAX_SEQUENCE: usize = 256;
 
-/// Whether a line may hold control sequences.
-pub(crate) fn is_coloured(line: &[u8]) -> bool {
-    memchr::memchr(ESCAPE, line).is_some()
-}
-
-/// Appends `line` without its control sequences to `plain`.
-pub(crate) fn strip(line: &[u8], plain: &mut Vec<u8>) {
+/// `line` without its control sequences, written to `room` if it has any.
+pub(crate) fn plain<'a>(line: &'a [u8], room: &'a mut Vec<u8>) -> &'a [u8] {
+    if !is_coloured(line) {
+        return line;
+    }
+    room.clear();
     let mut rest = line;
     while let Some(at) = memchr::memchr(ESCAPE, rest) {
-        plain.extend_from_slice(&rest[..at]);
+        room.extend_from_slice(&rest[..at]);
         rest = &rest[at + sequence(&rest[at..])..];
     }
-    plain.extend_from_slice(rest);
+    room.extend_from_slice(rest);
+    room
+}
+
+/// Whether a line may have control sequences.
+pub(crate) fn is_coloured(line: &[u8]) -> bool {
+    memchr::memchr(ESCAPE, line).is_some()
 }
 
 /// The length of the sequence that starts `text`; that of the escape alone if it starts none.
@@ -46,12 +51,6 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn plain(line: &[u8]) -> Vec<u8> {
-        let mut plain = Vec::new();
-        strip(line, &mut plain);
-        plain
-    }
-
     #[test]
     fn colours_titles_and_character_sets_vanish_and_text_stays() {
         let cases: [(&[u8], &[u8]); 8] = [
@@ -65,15 +64,16 @@ mod tests {
             (b"none at all", b"none at all"),
         ];
         for (line, expected) in cases {
-            assert_eq!(plain(line), expected, "{}", line.escape_ascii());
+            assert_eq!(plain(line, &mut Vec::new()), expected, "{}", line.escape_ascii());
         }
     }
 
     proptest! {
         #[test]
         fn any_bytes_are_safe_and_no_escape_is_left(line in proptest::collection::vec(prop_oneof![Just(0x1b), Just(b'['), Just(b']'), any::<u8>()], 0..80)) {
-            let plain = plain(&line);
-            prop_assert!(!is_coloured(&plain) && plain.len() <= line.len());
+            let mut room = Vec::new();
+            let plain = plain(&line, &mut room);
+            prop_assert!(!is_coloured(plain) && plain.len() <= line.len());
         }
     }
 }

@@ -18,7 +18,7 @@ impl<'a> Parser<'a> {
         true
     }
 
-    /// glog and klog: `I1125 15:04:05.000000    12 file.go:34] message`.
+    /// glog and klog: `I1125 15:04:05.000000    12 file.go:34] message`; CockroachDB: `I261125 15:04:05.000000 12 file.go:34  message`.
     pub(super) fn glog(&mut self) -> bool {
         let rest = self.rest();
         let Some(severity) = rest.first().and_then(|letter| Severity::from_letter(*letter)) else {
@@ -28,18 +28,17 @@ impl<'a> Parser<'a> {
         let Some(end) = rest.get(digits + 2..).and_then(timestamp::end) else {
             return false;
         };
-        if !matches!(digits, 4 | 8) || rest.get(digits + 1) != Some(&b' ') {
+        if !matches!(digits, 4 | 6 | 8) || rest.get(digits + 1) != Some(&b' ') {
             return false;
         }
         let start = self.at;
         let columns = self.at + digits + 2 + end;
         let window = &self.text[columns..self.text.len().min(columns + MAX_NAME)];
-        let Some(close) = memchr::memchr(b']', window) else {
-            return false;
-        };
+        let end = if digits == 6 { source_column(window) } else { memchr::memchr(b']', window).map(|close| close + 1) };
+        let Some(end) = end else { return false };
         self.set_level(severity, &self.text[start..start + 1]);
         self.header.has_time = true;
-        self.at = columns + close + 1;
+        self.at = columns + end;
         true
     }
 
@@ -157,6 +156,15 @@ impl<'a> Parser<'a> {
         true
     }
 
+    /// `[] [INFO] [] [logger] [tid: 1] [timeMillis: 1] [levelValue: 800] message` of GlassFish: all groups are columns.
+    pub(super) fn glassfish_columns(&mut self) {
+        let window = &self.text[self.at..self.text.len().min(self.at + 2 * MAX_HEADER)];
+        let Some(mark) = memchr::memmem::find(window, b"[timeMillis: ") else { return };
+        let Some(last) = memchr::memmem::find(&window[mark..], b"[levelValue: ") else { return };
+        let Some(close) = memchr::memchr(b']', &window[mark + last..]) else { return };
+        self.at += mark + last + close + 1;
+    }
+
     /// `fail: Category[13]`, the first line of .NET's console logger.
     pub(super) fn dotnet(&mut self) -> bool {
         let rest = self.rest();
@@ -192,6 +200,14 @@ impl<'a> Parser<'a> {
             self.skip_separators();
         }
     }
+}
+
+/// Where ` 12 file.go:34` ends.
+fn source_column(text: &[u8]) -> Option<usize> {
+    let number = run_end(text, run_end(text, 0, is_space), |byte| byte.is_ascii_digit());
+    let start = run_end(text, number, is_space);
+    let end = run_end(text, start, |byte| !is_space(byte));
+    (number > 0 && super::is_source_line(&text[start..end])).then_some(end)
 }
 
 /// Whether a time of twelve hours ends here.

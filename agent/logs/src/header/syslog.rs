@@ -123,6 +123,13 @@ impl<'a> Parser<'a> {
         if self.glog() {
             return;
         }
+        // `[12:0] info: `: process and thread once more.
+        if let Some((start, end)) = group(self.text, self.at)
+            && self.text[start..end].iter().all(|byte| byte.is_ascii_digit() || *byte == b':')
+            && let Column::Level { .. } = self.column_at(run_end(self.text, end + 1, is_space), false)
+        {
+            self.at = run_end(self.text, end + 1, is_space);
+        }
         let Column::Level { severity, start, end, after } = self.column_at(self.at, false) else {
             return;
         };

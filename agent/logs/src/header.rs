@@ -2,6 +2,7 @@
 //! Must never cut where nothing proves a header: without a time or a level the whole line is the message.
 
 mod carrier;
+mod columns;
 mod libraries;
 mod syslog;
 #[cfg(test)]
@@ -10,6 +11,7 @@ mod tests;
 use crate::bytes::{ByteSet, is_alphanumeric, is_space, run_end};
 use crate::severity::Severity;
 use crate::timestamp;
+use columns::Column;
 pub(crate) use libraries::{is_first_of_two, level_line};
 use syslog::is_syslog_time;
 
@@ -70,10 +72,11 @@ impl<'a> Parser<'a> {
     fn run(&mut self) {
         self.priority();
         self.carrier();
-        if self.glog() || self.redis() || self.android_brief() {
+        if self.glog() || self.redis() || self.android_brief() || self.npm() {
             return;
         }
         self.ruby_letter();
+        self.nest();
         if self.bracketed_columns() {
             return;
         }
@@ -270,141 +273,6 @@ impl<'a> Parser<'a> {
         }
     }
 
-    /// The level behind the times, past columns that are no prose. Leaves the position alone if there is none.
-    fn level_column(&mut self) -> bool {
-        if self.header.severity_text.is_empty() {
-            let mut at = self.at;
-            for column in 0..MAX_COLUMNS {
-                at = run_end(self.text, at, |byte| COLUMN_GAP.has(byte));
-                if at > MAX_HEADER + self.at {
-                    return false;
-                }
-                match self.column_at(at, column == 0) {
-                    Column::Level { severity, start, end, after } => {
-                        self.set_level(severity, &self.text[start..end]);
-                        self.at = after;
-                        return true;
-                    }
-                    Column::Other { after } => at = after,
-                    Column::Prose => return false,
-                }
-            }
-            return false;
-        }
-        true
-    }
-
-    /// A level of one letter: in front of a bracket, a bar or a name in capitals, `E [module] message`, or set apart behind
-    /// another column.
-    fn letter_column(&mut self) -> bool {
-        let mut at = self.at;
-        for column in 0..MAX_COLUMNS {
-            at = run_end(self.text, at, is_space);
-            let apart = column > 0 && self.text[..at].ends_with(b"  ");
-            if let Some([letter, b' ']) = self.text.get(at..at + 2) {
-                let next = run_end(self.text, at + 1, is_space);
-                let named = run_end(self.text, next, |byte| byte.is_ascii_uppercase() || byte.is_ascii_digit()) >= next + 3;
-                let marked = named || matches!(self.text.get(next), Some(b'[' | b'|'));
-                return match Severity::from_letter(*letter).filter(|_| *letter != b'A' && (marked || apart)) {
-                    Some(severity) => {
-                        self.set_level(severity, &self.text[at..at + 1]);
-                        self.at = at + 1;
-                        true
-                    }
-                    None => false,
-                };
-            }
-            match self.column_at(at, false) {
-                Column::Other { after } if after > at && after <= MAX_HEADER + self.at => at = after,
-                _ => return false,
-            }
-        }
-        false
-    }
-
-    fn column_at(&self, at: usize, first: bool) -> Column {
-        let Some(rest) = self.text.get(at..).filter(|rest| !rest.is_empty()) else {
-            return Column::Prose;
-        };
-        if matches!(rest[0], b'[' | b'(' | b'<') {
-            return self.group_column(at);
-        }
-        if let Some(length) = query_id(rest) {
-            return Column::Other { after: at + length };
-        }
-        let end = run_end(rest, 0, |byte| !COLUMN_END.has(byte));
-        let word = &rest[..end];
-        let next = rest.get(end).copied();
-        let padded = next == Some(b'\t') || rest[end..].starts_with(b"  ");
-        let severity = if first && padded { Severity::from_word(word) } else { Severity::from_header_word(word) };
-        if let Some(severity) = severity {
-            let capitals = word.iter().all(u8::is_ascii_uppercase);
-            let marked = padded || matches!(next, Some(b':' | b'|' | b','));
-            if capitals || marked || (first && next == Some(b' ')) {
-                let after = at + end + usize::from(matches!(next, Some(b'|' | b',')));
-                return Column::Level { severity, start: at, end: at + end, after };
-            }
-        }
-        if let Column::Level { severity, start, end, after } = self.level_behind(word, at + end) {
-            return Column::Level { severity, start, end, after };
-        }
-        if is_column(word, next) {
-            Column::Other { after: at + run_end(rest, 0, |byte| !is_space(byte) && byte != b'|') }
-        } else {
-            Column::Prose
-        }
-    }
-
-    /// A level in capitals and brackets behind one word: `cluster [WRN] message`.
-    fn level_behind(&self, word: &[u8], end: usize) -> Column {
-        let Some([b' ', b'[']) = self.text.get(end..end + 2) else { return Column::Prose };
-        let Some((start, close)) = group(self.text, end + 1) else { return Column::Prose };
-        let level = &self.text[start..close];
-        match Severity::from_word(level).filter(|_| level.iter().all(u8::is_ascii_uppercase) && word.iter().all(u8::is_ascii_lowercase)) {
-            Some(severity) => Column::Level { severity, start, end: close, after: close + 1 },
-            None => Column::Prose,
-        }
-    }
-
-    /// `[error]`, `[core:warn]`, `<info>`, or a group that is no level.
-    fn group_column(&self, at: usize) -> Column {
-        let Some((start, end)) = group(self.text, at) else {
-            return Column::Prose;
-        };
-        let inner = &self.text[start..end];
-        let word_start = memchr::memrchr(b':', inner).map_or(0, |colon| colon + 1);
-        let word = crate::bytes::trim(&inner[word_start..]);
-        match Severity::from_word(word) {
-            Some(severity) => {
-                let word_at = start + word_start + run_end(&inner[word_start..], 0, is_space);
-                Column::Level { severity, start: word_at, end: word_at + word.len(), after: end + 1 }
-            }
-            None if self.text[at] == b'<' => Column::Prose,
-            // `[unknown]@[unknown],app=[unknown]` of PostgreSQL.
-            None if self.text.get(end + 1) == Some(&b'@') => Column::Other { after: run_end(self.text, end, |byte| !is_space(byte)) },
-            None if inner == b"System" && self.text[end + 1..].starts_with(b" [MY-") => {
-                Column::Level { severity: Severity::INFO, start, end, after: end + 1 }
-            }
-            None => Column::Other { after: end + 1 },
-        }
-    }
-
-    /// A line without time that starts with its level: `WARNING: x`, `[INFO] x`, `ERROR:root:x`, `INFO x`.
-    fn leading_level(&mut self) -> bool {
-        self.skip_spaces();
-        if self.dotnet() {
-            return true;
-        }
-        match self.column_at(self.at, false) {
-            Column::Level { severity, start, end, after } => {
-                self.set_level(severity, &self.text[start..end]);
-                self.at = after;
-                true
-            }
-            _ => false,
-        }
-    }
-
     /// Thread, process id and logger behind a level.
     fn after_level(&mut self) {
         self.python_logger();
@@ -504,19 +372,6 @@ impl<'a> Parser<'a> {
     }
 }
 
-/// The length of `{}` or `{id}` with a space behind, as ClickHouse names the query.
-fn query_id(text: &[u8]) -> Option<usize> {
-    let inner = text.strip_prefix(b"{")?;
-    let end = run_end(inner, 0, |byte| is_alphanumeric(byte) || byte == b'-');
-    (end <= MAX_NAME && inner[end..].starts_with(b"} ")).then_some(end + 2)
-}
-
-enum Column {
-    Level { severity: Severity, start: usize, end: usize, after: usize },
-    Other { after: usize },
-    Prose,
-}
-
 /// The inside of the bracket group at `at`, brackets within it included.
 fn group(text: &[u8], at: usize) -> Option<(usize, usize)> {
     let open = *text.get(at)?;
@@ -543,26 +398,6 @@ fn group(text: &[u8], at: usize) -> Option<(usize, usize)> {
         }
     }
     None
-}
-
-/// Whether a word is a column of a header rather than prose: a number, an id, `user@database`, `key=value`, a dotted or all-capital name.
-fn is_column(word: &[u8], next: Option<u8>) -> bool {
-    if word.is_empty() || word.len() > MAX_NAME {
-        return false;
-    }
-    let (mut upper, mut lower, mut digit, mut dotted, mut joined) = (false, false, false, false, false);
-    for (at, byte) in word.iter().enumerate() {
-        match byte {
-            b'A'..=b'Z' => upper = true,
-            b'a'..=b'z' => lower = true,
-            b'0'..=b'9' => digit = true,
-            b'@' | b'=' => joined |= at > 0,
-            b'.' => dotted |= at > 0 && is_alphanumeric(word[at - 1]) && word.get(at + 1).is_some_and(|next| is_alphanumeric(*next)),
-            _ => {}
-        }
-    }
-    let program = next == Some(b'[') || (next == Some(b':') && !digit);
-    !program && (upper && !lower || dotted || joined || digit || next == Some(b'|'))
 }
 
 /// Seconds since boot as the kernel writes them, `12.345678`, or since the start, `12.345678s`.

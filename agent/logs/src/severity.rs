@@ -58,6 +58,11 @@ impl Severity {
         (level.alone || word.iter().all(u8::is_ascii_uppercase)).then_some(level.severity)
     }
 
+    /// The severity of a word that is no ordinary English word, in any case.
+    pub(crate) fn from_plain_word(word: &[u8]) -> Option<Self> {
+        level(word).filter(|level| level.alone).map(|level| level.severity)
+    }
+
     /// A syslog or journald `PRIORITY`, 0 (emergency) to 7 (debug); RFC 5424 section 6.2.1.
     pub fn from_syslog(priority: u64) -> Option<Self> {
         Some(match priority {

@@ -129,13 +129,49 @@ impl<'a> Parser<'a> {
         let number = run_end(tail, end, |byte| matches!(byte, b' ' | b'0'..=b'9'));
         let Some(severity) = Severity::from_word(&tail[..end]).filter(|_| tail[number..].starts_with(b": ")) else { return false };
         let named = rest.first().is_some_and(u8::is_ascii_alphabetic);
-        if !named || self.syslog_time || !self.header.severity_text.is_empty() {
+        let is_level = Severity::from_word(&rest[..name_end]).is_some();
+        if !named || is_level || self.syslog_time || !self.header.severity_text.is_empty() {
             return false;
         }
         self.set_level(severity, &tail[..end]);
         self.header.logger = &rest[..name_end];
         self.at = self.text.len() - tail.len() + number + 2;
         true
+    }
+
+    /// npm's `npm ERR! message` and `npm WARN message`, and its log file's `12 verbose message`.
+    pub(super) fn npm(&mut self) -> bool {
+        let rest = self.rest();
+        let digits = run_end(rest, 0, |byte| byte.is_ascii_digit());
+        let start = if rest.starts_with(b"npm ") { 4 } else { digits + 1 };
+        if start == 1 || rest.get(start - 1) != Some(&b' ') {
+            return false;
+        }
+        let end = run_end(rest, start, |byte| byte.is_ascii_alphabetic());
+        let word = &rest[start..end];
+        let severity = match word {
+            b"ERR" if rest.get(end) == Some(&b'!') => Severity::ERROR,
+            b"WARN" if digits == 0 => Severity::WARN,
+            b"silly" | b"verbose" | b"info" | b"warn" | b"error" | b"notice" if digits > 0 => Severity::from_word(word).unwrap_or_default(),
+            _ => return false,
+        };
+        let after = end + usize::from(rest.get(end) == Some(&b'!'));
+        if rest.get(after) != Some(&b' ') {
+            return false;
+        }
+        self.set_level(severity, &self.text[self.at + start..self.at + end]);
+        self.at += after;
+        true
+    }
+
+    /// `[Nest] 12  - ` in front of the time.
+    pub(super) fn nest(&mut self) {
+        let Some(rest) = self.rest().strip_prefix(b"[Nest] ") else { return };
+        let digits = run_end(rest, 0, |byte| byte.is_ascii_digit());
+        let dash = run_end(rest, digits, is_space);
+        if digits > 0 && rest[dash..].starts_with(b"- ") {
+            self.at = self.text.len() - rest.len() + dash + 2;
+        }
     }
 
     /// java.util.logging: `Nov 25, 2026 3:04:05 PM a.B method`, and on the next line `INFO: message`.

@@ -1,0 +1,236 @@
+//! The columns between a line's times and its message, one of which may be the level.
+//! Must never take prose for a column: a name is one only by its form or by what separates it.
+
+use super::{COLUMN_END, COLUMN_GAP, MAX_COLUMNS, MAX_HEADER, MAX_NAME, Parser, group};
+use crate::bytes::{is_alphanumeric, is_space, run_end};
+use crate::severity::Severity;
+
+/// What a column of a header is.
+pub(super) enum Column {
+    Level {
+        severity: Severity,
+        start: usize,
+        end: usize,
+        after: usize,
+    },
+    /// A name that ` - ` ends, as many of Python's programs have it.
+    Named {
+        start: usize,
+        end: usize,
+        after: usize,
+    },
+    Other {
+        after: usize,
+    },
+    Prose,
+}
+
+impl Parser<'_> {
+    /// The level behind the times, past columns that are no prose. Leaves the position alone if there is none.
+    pub(super) fn level_column(&mut self) -> bool {
+        if !self.header.severity_text.is_empty() {
+            return true;
+        }
+        let (mut at, mut logger) = (self.at, self.header.logger);
+        for column in 0..MAX_COLUMNS {
+            at = run_end(self.text, at, |byte| COLUMN_GAP.has(byte));
+            if at > MAX_HEADER + self.at {
+                return false;
+            }
+            match self.column_at(at, column == 0) {
+                Column::Level { severity, start, end, after } => {
+                    self.set_level(severity, &self.text[start..end]);
+                    self.header.logger = logger;
+                    self.at = after;
+                    return true;
+                }
+                Column::Named { start, end, after } => {
+                    logger = &self.text[start..end];
+                    at = after;
+                }
+                Column::Other { after } => at = after,
+                Column::Prose => return false,
+            }
+        }
+        false
+    }
+
+    /// A level of one letter: in front of a bracket, a bar or a name in capitals, `E [module] message`, with a tag behind it,
+    /// `E/Tag: message`, or set apart behind another column; Telegraf's `E! message`.
+    pub(super) fn letter_column(&mut self) -> bool {
+        let mut at = self.at;
+        for column in 0..MAX_COLUMNS {
+            at = run_end(self.text, at, |byte| COLUMN_GAP.has(byte));
+            let apart = column > 0 && self.text[..at].ends_with(b"  ");
+            if let Some(after) = self.behind_letter(at, apart) {
+                let Some(severity) = Severity::from_letter(self.text[at]) else { return false };
+                self.set_level(severity, &self.text[at..at + 1]);
+                self.at = after;
+                return true;
+            }
+            match self.column_at(at, false) {
+                Column::Other { after } | Column::Named { after, .. } if after > at && after <= MAX_HEADER + self.at => at = after,
+                _ => return false,
+            }
+        }
+        false
+    }
+
+    /// Where the text behind a letter at `at` starts that is a level.
+    fn behind_letter(&self, at: usize, apart: bool) -> Option<usize> {
+        let [letter, mark] = self.text.get(at..at + 2)?.first_chunk().copied()?;
+        Severity::from_letter(letter).filter(|_| letter != b'A')?;
+        match mark {
+            b' ' => {
+                let next = run_end(self.text, at + 1, is_space);
+                let named = run_end(self.text, next, |byte| byte.is_ascii_uppercase() || byte.is_ascii_digit()) >= next + 3;
+                (apart || named || matches!(self.text.get(next), Some(b'[' | b'|'))).then_some(at + 1)
+            }
+            b'!' => (self.text.get(at + 2) == Some(&b' ')).then_some(at + 2),
+            b'/' => {
+                let tag = run_end(self.text, at + 2, |byte| !is_space(byte) && byte != b':');
+                (tag > at + 2 && tag <= at + MAX_NAME && self.text[tag..].starts_with(b": ")).then_some(at + 2)
+            }
+            // `I125: ` of VMware, behind a bar.
+            b'0'..=b'9' => {
+                let end = run_end(self.text, at + 1, |byte| byte.is_ascii_digit());
+                let barred = self.text[..at].trim_ascii_end().ends_with(b"|");
+                (barred && self.text[end..].starts_with(b": ")).then_some(end + 2)
+            }
+            _ => None,
+        }
+    }
+
+    pub(super) fn column_at(&self, at: usize, first: bool) -> Column {
+        let Some(rest) = self.text.get(at..).filter(|rest| !rest.is_empty()) else {
+            return Column::Prose;
+        };
+        if matches!(rest[0], b'[' | b'(' | b'<') {
+            return self.group_column(at);
+        }
+        if let Some(length) = query_id(rest) {
+            return Column::Other { after: at + length };
+        }
+        let end = run_end(rest, 0, |byte| !COLUMN_END.has(byte));
+        let word = &rest[..end];
+        let next = rest.get(end).copied();
+        let padded = next == Some(b'\t') || rest[end..].starts_with(b"  ");
+        let severity = if first && padded { Severity::from_word(word) } else { Severity::from_header_word(word) };
+        if let Some(severity) = severity {
+            let capitals = word.iter().all(u8::is_ascii_uppercase);
+            let marked = padded || matches!(next, Some(b':' | b'|' | b',')) || rest[end..].starts_with(b" : ");
+            if capitals || marked || (first && next == Some(b' ')) {
+                let after = at + end + usize::from(matches!(next, Some(b'|' | b',')));
+                return Column::Level { severity, start: at, end: at + end, after };
+            }
+        }
+        if let Some(level) = self.level_behind(word, at, at + end) {
+            return level;
+        }
+        let named = word.first().is_some_and(u8::is_ascii_alphabetic);
+        if named && rest[end..].starts_with(b" - ") && word.iter().all(|byte| is_alphanumeric(*byte) || matches!(byte, b'_' | b'.' | b'-'))
+        {
+            return Column::Named { start: at, end: at + end, after: at + end + 3 };
+        }
+        if is_column(word, next) || !first && is_camel_case(word) {
+            Column::Other { after: at + run_end(rest, 0, |byte| !is_space(byte) && byte != b'|') }
+        } else {
+            Column::Prose
+        }
+    }
+
+    /// A level in capitals next to a word: `cluster [WRN] message`, `root WARNING message`, `production.ERROR: message`.
+    fn level_behind(&self, word: &[u8], at: usize, end: usize) -> Option<Column> {
+        let (start, close, after) = match self.text.get(end..end + 2)? {
+            b" [" => group(self.text, end + 1).map(|(start, close)| (start, close, close + 1))?,
+            [b' ', b'A'..=b'Z'] => {
+                let close = run_end(self.text, end + 1, |byte| byte.is_ascii_uppercase());
+                (end + 1, close, close)
+            }
+            [b':', b' '] => (at + memchr::memrchr(b'.', word)? + 1, end, end + 1),
+            _ => return None,
+        };
+        let (name, level) = (word.split(|byte| *byte == b'.').next()?, &self.text[start..close]);
+        let plain = !name.is_empty() && name.iter().all(|byte| byte.is_ascii_lowercase() || *byte == b'_');
+        let ends = self.text.get(after).is_none_or(|byte| is_space(*byte) || *byte == b':');
+        let severity = Severity::from_plain_word(level).filter(|_| plain && ends && level.iter().all(u8::is_ascii_uppercase))?;
+        Some(Column::Level { severity, start, end: close, after })
+    }
+
+    /// `[error]`, `[core:warn]`, `[main/WARN]`, `<info>`, or a group that is no level.
+    fn group_column(&self, at: usize) -> Column {
+        let Some((start, end)) = group(self.text, at) else {
+            return Column::Prose;
+        };
+        let inner = &self.text[start..end];
+        // `[core:error]` of httpd, `[main/WARN]` of log4j's users.
+        let word_start = memchr::memrchr2(b':', b'/', inner).map_or(0, |mark| mark + 1);
+        let word = crate::bytes::trim(&inner[word_start..]);
+        match Severity::from_word(word) {
+            Some(severity) => {
+                let word_at = start + word_start + run_end(&inner[word_start..], 0, is_space);
+                Column::Level { severity, start: word_at, end: word_at + word.len(), after: end + 1 }
+            }
+            None if self.text[at] == b'<' => Column::Prose,
+            // `[unknown]@[unknown],app=[unknown]` of PostgreSQL.
+            None if self.text.get(end + 1) == Some(&b'@') => Column::Other { after: run_end(self.text, end, |byte| !is_space(byte)) },
+            None if inner == b"System" && self.text[end + 1..].starts_with(b" [MY-") => {
+                Column::Level { severity: Severity::INFO, start, end, after: end + 1 }
+            }
+            None => Column::Other { after: end + 1 },
+        }
+    }
+
+    /// A line without time that starts with its level: `WARNING: x`, `[INFO] x`, `ERROR:root:x`, `INFO x`, `root - INFO - x`.
+    pub(super) fn leading_level(&mut self) -> bool {
+        self.skip_spaces();
+        if self.dotnet() {
+            return true;
+        }
+        let (column, logger) = match self.column_at(self.at, false) {
+            Column::Named { start, end, after } => (self.column_at(after, false), &self.text[start..end]),
+            column => (column, &b""[..]),
+        };
+        let Column::Level { severity, start, end, after } = column else { return false };
+        if !logger.is_empty() && !self.text[end..].starts_with(b" - ") {
+            return false;
+        }
+        self.header.logger = logger;
+        self.set_level(severity, &self.text[start..end]);
+        self.at = after;
+        true
+    }
+}
+
+/// The length of `{}` or `{id}` with a space behind, as ClickHouse names the query.
+fn query_id(text: &[u8]) -> Option<usize> {
+    let inner = text.strip_prefix(b"{")?;
+    let end = run_end(inner, 0, |byte| is_alphanumeric(byte) || byte == b'-');
+    (end <= MAX_NAME && inner[end..].starts_with(b"} ")).then_some(end + 2)
+}
+
+/// Whether a word is a column of a header rather than prose: a number, an id, `user@database`, `key=value`, a dotted or all-capital name.
+fn is_column(word: &[u8], next: Option<u8>) -> bool {
+    if word.is_empty() || word.len() > MAX_NAME {
+        return false;
+    }
+    let (mut upper, mut lower, mut digit, mut dotted, mut joined) = (false, false, false, false, false);
+    for (at, byte) in word.iter().enumerate() {
+        match byte {
+            b'A'..=b'Z' => upper = true,
+            b'a'..=b'z' => lower = true,
+            b'0'..=b'9' => digit = true,
+            b'@' | b'=' => joined |= at > 0,
+            b'.' => dotted |= at > 0 && is_alphanumeric(word[at - 1]) && word.get(at + 1).is_some_and(|next| is_alphanumeric(*next)),
+            _ => {}
+        }
+    }
+    let program = next == Some(b'[') || (next == Some(b':') && !digit);
+    !program && (upper && !lower || dotted || joined || digit || next == Some(b'|'))
+}
+
+/// Whether a word is a name of several words without a separator, such as `MailWorker`.
+fn is_camel_case(word: &[u8]) -> bool {
+    let humps = word.iter().filter(|byte| byte.is_ascii_uppercase()).count();
+    humps >= 2 && word[0].is_ascii_uppercase() && word.iter().all(u8::is_ascii_alphabetic) && word.iter().any(u8::is_ascii_lowercase)
+}

@@ -408,9 +408,12 @@ fn uptime_end(text: &[u8]) -> Option<usize> {
     (dot > 0 && text.get(dot) == Some(&b'.') && end == dot + 7).then_some(end + unit)
 }
 
-/// Whether a word is a name: a path, or one without colons that has no digit unless it is dotted.
+/// Whether a word is a name: a path, or one without colons that has no digit unless it is dotted. What was done is none,
+/// `stopped: worker`, nor is a level.
 fn is_plain_name(name: &[u8]) -> bool {
-    has_scope(name) || !name.contains(&b':') && (!name.iter().any(u8::is_ascii_digit) || name.contains(&b'.'))
+    let is_participle = name.len() >= 6 && name.ends_with(b"ed") && name.iter().all(u8::is_ascii_lowercase);
+    let is_word = is_participle || Severity::from_word(name).is_some();
+    has_scope(name) || !name.contains(&b':') && !is_word && (!name.iter().any(u8::is_ascii_digit) || name.contains(&b'.'))
 }
 
 /// Whether a name is a path of Rust or C++: every colon in it is one of a pair.

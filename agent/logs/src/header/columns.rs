@@ -132,7 +132,7 @@ impl Parser<'_> {
         {
             return Column::Named { start: at, end: at + end, after: at + end + 3 };
         }
-        if is_column(word, next) || !first && is_camel_case(word) {
+        if is_column(word, next) || !first && is_compound(word) {
             Column::Other { after: at + run_end(rest, 0, |byte| !is_space(byte) && byte != b'|') }
         } else {
             Column::Prose
@@ -229,8 +229,9 @@ fn is_column(word: &[u8], next: Option<u8>) -> bool {
     !program && (upper && !lower || dotted || joined || digit || next == Some(b'|'))
 }
 
-/// Whether a word is a name of several words without a separator, such as `MailWorker`.
-fn is_camel_case(word: &[u8]) -> bool {
-    let humps = word.iter().filter(|byte| byte.is_ascii_uppercase()).count();
-    humps >= 2 && word[0].is_ascii_uppercase() && word.iter().all(u8::is_ascii_alphabetic) && word.iter().any(u8::is_ascii_lowercase)
+/// Whether a word is a name made of others, such as `MailWorker` or `TID-af`.
+fn is_compound(word: &[u8]) -> bool {
+    let capitals = word.iter().filter(|byte| byte.is_ascii_uppercase()).count();
+    let letters = word.iter().all(|byte| byte.is_ascii_alphabetic() || *byte == b'-');
+    capitals >= 2 && word[0].is_ascii_uppercase() && letters && word.iter().any(u8::is_ascii_lowercase)
 }

@@ -133,6 +133,7 @@ fn headers_of_many_programs_are_cut() {
         ("2026-11-25 15:04:05.679+0000: 2223: debug : cacheLoad:4217 : got 236", 5, "debug", "cacheLoad:4217", "got 236"),
         ("2026-11-25T15:04:05.265Z 7832 TID-af MailWorker JID-f8 INFO: start", 9, "INFO", "", "start"),
         ("[2026-11-25T15:04:05.688] error: NOTE: using the other file", 17, "error", "", "NOTE: using the other file"),
+        ("2026-11-25 15:04:05,367 INFO stopped: worker (exit status 12)", 9, "INFO", "", "stopped: worker (exit status 12)"),
         ("dockerd[7477]: starting up", 0, "", "dockerd", "starting up"),
         ("systemd[1]: 2026-11-25 15:04:05 WARN disk: nearly full", 13, "WARN", "disk", "nearly full"),
         ("web-1 | listening", 0, "", "", "listening"),

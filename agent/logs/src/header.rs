@@ -97,7 +97,7 @@ impl<'a> Parser<'a> {
         if self.category_level() {
             return;
         }
-        if self.second_line_level() || self.level_column() || self.logcat() || self.letter_column() {
+        if self.second_line_level() || self.level_column() || self.logcat() {
             self.after_level();
         } else {
             self.program();

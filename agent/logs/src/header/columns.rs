@@ -33,11 +33,17 @@ impl Parser<'_> {
         }
         let (mut at, mut logger) = (self.at, self.header.logger);
         for column in 0..MAX_COLUMNS {
+            let gap = at;
             at = run_end(self.text, at, |byte| COLUMN_GAP.has(byte));
             if at > MAX_HEADER + self.at {
                 return false;
             }
-            match self.column_at(at, column == 0) {
+            let apart = column > 0 && at >= gap + 2 && self.text[at - 2] == b' ';
+            let found = match self.letter_at(at, apart) {
+                Some(letter) => letter,
+                None => self.column_at(at, column == 0),
+            };
+            match found {
                 Column::Level { severity, start, end, after } => {
                     self.set_level(severity, &self.text[start..end]);
                     self.header.logger = logger;
@@ -57,30 +63,15 @@ impl Parser<'_> {
 
     /// A level of one letter: in front of a bracket, a bar or a name in capitals, `E [module] message`, with a tag behind it,
     /// `E/Tag: message`, or set apart behind another column; Telegraf's `E! message`.
-    pub(super) fn letter_column(&mut self) -> bool {
-        let mut at = self.at;
-        for column in 0..MAX_COLUMNS {
-            at = run_end(self.text, at, |byte| COLUMN_GAP.has(byte));
-            let apart = column > 0 && self.text[..at].ends_with(b"  ");
-            if let Some(after) = self.behind_letter(at, apart) {
-                let Some(severity) = Severity::from_letter(self.text[at]) else { return false };
-                self.set_level(severity, &self.text[at..at + 1]);
-                self.at = after;
-                return true;
-            }
-            match self.column_at(at, false) {
-                Column::Other { after } | Column::Named { after, .. } if after > at && after <= MAX_HEADER + self.at => at = after,
-                _ => return false,
-            }
-        }
-        false
+    fn letter_at(&self, at: usize, apart: bool) -> Option<Column> {
+        let severity = Severity::from_letter(*self.text.get(at)?).filter(|_| self.text[at] != b'A')?;
+        let after = self.behind_letter(at, apart)?;
+        Some(Column::Level { severity, start: at, end: at + 1, after })
     }
 
     /// Where the text behind a letter at `at` starts that is a level.
     fn behind_letter(&self, at: usize, apart: bool) -> Option<usize> {
-        let [letter, mark] = self.text.get(at..at + 2)?.first_chunk().copied()?;
-        Severity::from_letter(letter).filter(|_| letter != b'A')?;
-        match mark {
+        match *self.text.get(at + 1)? {
             b' ' => {
                 let next = run_end(self.text, at + 1, is_space);
                 let named = run_end(self.text, next, |byte| byte.is_ascii_uppercase() || byte.is_ascii_digit()) >= next + 3;
@@ -141,6 +132,7 @@ impl Parser<'_> {
 
     /// A level in capitals next to a word: `cluster [WRN] message`, `root WARNING message`, `production.ERROR: message`.
     fn level_behind(&self, word: &[u8], at: usize, end: usize) -> Option<Column> {
+        word.first().filter(|first| first.is_ascii_lowercase())?;
         let (start, close, after) = match self.text.get(end..end + 2)? {
             b" [" => group(self.text, end + 1).map(|(start, close)| (start, close, close + 1))?,
             [b' ', b'A'..=b'Z'] => {

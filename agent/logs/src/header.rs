@@ -285,6 +285,8 @@ impl<'a> Parser<'a> {
         if self.peek() == Some(b'[') {
             self.glassfish_columns();
         }
+        self.tracing_spans();
+        self.couchdb_columns();
         for _ in 0..2 {
             if !self.skip_group() {
                 break;

@@ -115,7 +115,7 @@ impl Parser<'_> {
                 return Column::Level { severity, start: at, end: at + end, after };
             }
         }
-        if let Some(level) = self.level_behind(word, at, at + end) {
+        if let Some(level) = self.level_behind(word, at, at + end, first) {
             return level;
         }
         let named = word.first().is_some_and(u8::is_ascii_alphabetic);
@@ -130,12 +130,13 @@ impl Parser<'_> {
         }
     }
 
-    /// A level in capitals next to a word: `cluster [WRN] message`, `root WARNING message`, `production.ERROR: message`.
-    fn level_behind(&self, word: &[u8], at: usize, end: usize) -> Option<Column> {
+    /// A level in capitals next to a word: `cluster [WRN] message`, `production.ERROR: message`, and behind the time
+    /// `root WARNING message`.
+    fn level_behind(&self, word: &[u8], at: usize, end: usize, first: bool) -> Option<Column> {
         word.first().filter(|first| first.is_ascii_lowercase())?;
         let (start, close, after) = match self.text.get(end..end + 2)? {
             b" [" => group(self.text, end + 1).map(|(start, close)| (start, close, close + 1))?,
-            [b' ', b'A'..=b'Z'] => {
+            [b' ', b'A'..=b'Z'] if first => {
                 let close = run_end(self.text, end + 1, |byte| byte.is_ascii_uppercase());
                 (end + 1, close, close)
             }

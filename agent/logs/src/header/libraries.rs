@@ -201,6 +201,40 @@ impl<'a> Parser<'a> {
         self.at += mark + last + close + 1;
     }
 
+    /// `ThreadId(01) request{id=1}:query: ` in front of the target, the spans that Rust's tracing is in.
+    pub(super) fn tracing_spans(&mut self) {
+        let rest = self.rest();
+        let window = &rest[..rest.len().min(2 * MAX_HEADER)];
+        let thread = window.strip_prefix(b"ThreadId(").and_then(|tail| memchr::memmem::find(tail, b") ")).map_or(0, |end| end + 11);
+        let (mut at, mut fields) = (thread, false);
+        while let Some(end) = span_end(window, at) {
+            fields |= window[end - 1] == b'}';
+            at = end + 1;
+            if window.get(at) == Some(&b' ') {
+                if fields {
+                    self.at += at + 1;
+                }
+                return;
+            }
+        }
+    }
+
+    /// `node@host <0.12.0> 1a2b3c ` behind the time, where CouchDB names the node, the process and the request.
+    pub(super) fn couchdb_columns(&mut self) {
+        let rest = self.rest();
+        let node = run_end(rest, 0, |byte| !is_space(byte));
+        let numbers = rest.get(node + 2..).map_or(0, |tail| run_end(tail, 0, |byte| byte.is_ascii_digit() || byte == b'.'));
+        if !rest[..node].contains(&b'@') || !rest[node..].starts_with(b" <") || numbers == 0 || rest.get(node + 2 + numbers) != Some(&b'>')
+        {
+            return;
+        }
+        let request = run_end(rest, node + 3 + numbers, is_space);
+        let end = run_end(rest, request, |byte| byte.is_ascii_hexdigit() || byte == b'-');
+        if end > request && rest.get(end) == Some(&b' ') {
+            self.at += end + 1;
+        }
+    }
+
     /// `fail: Category[13]`, the first line of .NET's console logger.
     pub(super) fn dotnet(&mut self) -> bool {
         let rest = self.rest();
@@ -236,6 +270,21 @@ impl<'a> Parser<'a> {
             self.skip_separators();
         }
     }
+}
+
+/// Where a span at `at`, a name and perhaps its fields in braces, ends in front of a colon.
+fn span_end(text: &[u8], at: usize) -> Option<usize> {
+    let name = run_end(text, at, |byte| is_alphanumeric(byte) || matches!(byte, b'_' | b'-' | b'.'));
+    let mut end = name;
+    if text.get(name) == Some(&b'{') {
+        let mut depth = 0usize;
+        end += 1 + text[name..].iter().position(|byte| {
+            depth += usize::from(*byte == b'{');
+            depth -= usize::from(*byte == b'}');
+            depth == 0
+        })?;
+    }
+    (name > at && text.get(end) == Some(&b':')).then_some(end)
 }
 
 /// Where ` 12 file.go:34` ends.

@@ -76,6 +76,7 @@ impl<'a> Parser<'a> {
             return;
         }
         self.ruby_letter();
+        self.letter_in_angles();
         self.nest();
         if self.bracketed_columns() {
             return;
@@ -142,7 +143,7 @@ impl<'a> Parser<'a> {
         }
         let Some((start, end)) = group(self.text, self.at) else { return false };
         let inner = &self.text[start..end];
-        if self.colon_columns(inner, end) {
+        if self.colon_columns(inner, end) || self.letter_and_time(inner, end) {
             return true;
         }
         let Some(time) = timestamp::end(inner) else { return false };
@@ -227,9 +228,17 @@ impl<'a> Parser<'a> {
         }
     }
 
-    /// A column such as an alert tag, a file or a host name that a date follows at once.
+    /// A column such as an alert tag, a file or a host name that a date follows at once; a name in brackets may be followed by a
+    /// time of day.
     fn column_before_time(&self) -> Option<usize> {
         let rest = self.rest();
+        if let Some((_, end)) = group(rest, 0).filter(|(start, end)| rest[*start..*end].iter().all(|byte| is_alphanumeric(*byte)))
+            && rest.get(end + 1) == Some(&b' ')
+            && rest.get(end + 4) == Some(&b':')
+            && timestamp::end(&rest[end + 2..]).is_some()
+        {
+            return Some(self.at + end + 2);
+        }
         let window = &rest[..rest.len().min(64)];
         let end = window.iter().position(|byte| is_space(*byte))?;
         let mut next = run_end(rest, end, is_space);
@@ -282,11 +291,11 @@ impl<'a> Parser<'a> {
             self.skip_separators();
         }
         self.process_id();
-        if self.peek() == Some(b'[') {
+        if self.text[0] == b'[' {
             self.glassfish_columns();
+            self.couchdb_columns();
         }
         self.tracing_spans();
-        self.couchdb_columns();
         for _ in 0..2 {
             if !self.skip_group() {
                 break;
@@ -407,7 +416,7 @@ fn uptime_end(text: &[u8]) -> Option<usize> {
     let dot = run_end(text, 0, |byte| byte.is_ascii_digit());
     let end = run_end(text, dot + 1, |byte| byte.is_ascii_digit());
     let unit = usize::from(text.get(end) == Some(&b's'));
-    (dot > 0 && text.get(dot) == Some(&b'.') && end == dot + 7).then_some(end + unit)
+    (dot > 0 && text.get(dot) == Some(&b'.') && matches!(end - dot, 4 | 7)).then_some(end + unit)
 }
 
 /// Whether a word is a name: a path, or one without colons that has no digit unless it is dotted. What was done is none,

@@ -177,6 +177,10 @@ fn numeric(text: &[u8]) -> Option<usize> {
         (4, Some(b'-' | b'/' | b'.')) => year_first(text),
         (8, Some(b'-' | b'T' | b' ')) if matches!(text.first(), Some(b'1' | b'2')) => compact(text, 8),
         (6, Some(b' ')) => compact(text, 6),
+        (1..=9, Some(b'.')) if run_end(text, digits + 1, |byte| byte.is_ascii_digit()) == digits + 10 => {
+            // Seconds since the start, as Rust's tracing writes them: `0.023323334s`.
+            (text.get(digits + 10) == Some(&b's')).then_some(digits + 11)
+        }
         (1 | 2, Some(b':')) => finish(text, |cursor| cursor.time_of_day()),
         (1 | 2, Some(b'/' | b'-' | b'.' | b' ')) => short_date(text).or_else(|| day_month_name(text)).or_else(|| day_month(text)),
         (1 | 2, Some(0x80..)) => foreign(text),

@@ -109,13 +109,19 @@ impl Parser<'_> {
         let severity = if first && padded { Severity::from_word(word) } else { Severity::from_header_word(word) };
         if let Some(severity) = severity {
             let capitals = word.iter().all(u8::is_ascii_uppercase);
-            let marked = padded || matches!(next, Some(b':' | b'|' | b',')) || rest[end..].starts_with(b" : ");
-            if capitals || marked || (first && next == Some(b' ')) {
+            let marked = padded
+                || matches!(next, Some(b':' | b'|' | b','))
+                || [b" : ".as_slice(), b" --- "].iter().any(|mark| rest[end..].starts_with(mark));
+            // `info <-- x`: no sentence goes on so.
+            let pointed = next == Some(b' ') && rest.get(end + 1).is_some_and(u8::is_ascii_punctuation);
+            if capitals || marked || pointed && at == 0 || (first && next == Some(b' ')) {
                 let after = at + end + usize::from(matches!(next, Some(b'|' | b',')));
                 return Column::Level { severity, start: at, end: at + end, after };
             }
         }
-        if let Some(level) = self.level_behind(word, at, at + end, first) {
+        if may_tie_a_level(word, &rest[end..], first)
+            && let Some(level) = self.level_behind(at, first)
+        {
             return level;
         }
         let named = word.first().is_some_and(u8::is_ascii_alphabetic);
@@ -130,24 +136,58 @@ impl Parser<'_> {
         }
     }
 
-    /// A level in capitals next to a word: `cluster [WRN] message`, `production.ERROR: message`, and behind the time
-    /// `root WARNING message`.
-    fn level_behind(&self, word: &[u8], at: usize, end: usize, first: bool) -> Option<Column> {
-        word.first().filter(|first| first.is_ascii_lowercase())?;
-        let (start, close, after) = match self.text.get(end..end + 2)? {
-            b" [" => group(self.text, end + 1).map(|(start, close)| (start, close, close + 1))?,
-            [b' ', b'A'..=b'Z'] if first => {
-                let close = run_end(self.text, end + 1, |byte| byte.is_ascii_uppercase());
-                (end + 1, close, close)
+    /// A level by what ties it to a name in front: `main.py[INFO]: x`, `app[12] [INFO] x`, `Puppet (debug): x`, `vm/INFO/locust.main: x`,
+    /// `cluster [WRN] x`, `production.ERROR: x`, and behind the time `root WARNING x`.
+    fn level_behind(&self, at: usize, first: bool) -> Option<Column> {
+        let end = run_end(self.text, at, |byte| is_alphanumeric(byte) || matches!(byte, b'.' | b'_' | b'-' | b'@'));
+        let name = &self.text[at..end];
+        let capitals = |(start, end): (usize, usize)| self.text[start..end].iter().all(u8::is_ascii_uppercase);
+        let plain = !name.is_empty() && name.iter().all(|byte| byte.is_ascii_lowercase() || *byte == b'_');
+        let follows = |end: usize, mark: u8| self.text.get(end) == Some(&mark);
+        let (level, after) = match (self.text.get(end)?, self.text.get(end + 1)?) {
+            (b'[', digit) if digit.is_ascii_digit() => {
+                let (_, process) = group(self.text, end)?;
+                let level = group(self.text, process + 2)
+                    .filter(|level| follows(process + 1, b' ') && follows(process + 2, b'[') && capitals(*level))?;
+                (level, level.1 + 1)
             }
-            [b':', b' '] => (at + memchr::memrchr(b'.', word)? + 1, end, end + 1),
+            (b'[', _) => {
+                let level = group(self.text, end).filter(|level| capitals(*level))?;
+                (level, level.1 + 1)
+            }
+            (b' ', b'[') => {
+                let level = group(self.text, end + 1).filter(|level| plain && capitals(*level))?;
+                (level, level.1 + 1)
+            }
+            (b' ', b'(') => {
+                let level = group(self.text, end + 1).filter(|level| follows(level.1 + 1, b':'))?;
+                (level, level.1 + 1)
+            }
+            (b'/', _) => {
+                let close = run_end(self.text, end + 1, |byte| byte.is_ascii_alphabetic());
+                let name_end = run_end(self.text, close, |byte| !is_space(byte) && byte != b':');
+                let named = follows(close, b'/') && follows(name_end, b':');
+                if !named && !self.text[close..].starts_with(b" - ") {
+                    return None;
+                }
+                ((end + 1, close), if named { close + 1 } else { close })
+            }
+            (b' ', b'A'..=b'Z') if first && plain => {
+                let close = run_end(self.text, end + 1, |byte| byte.is_ascii_uppercase());
+                ((end + 1, close), close)
+            }
+            (b':', b' ') => {
+                let dot = at + memchr::memrchr(b'.', name).filter(|dot| name[..*dot].iter().all(u8::is_ascii_lowercase))?;
+                let level = Some((dot + 1, end)).filter(|level| capitals(*level))?;
+                (level, end)
+            }
             _ => return None,
         };
-        let (name, level) = (word.split(|byte| *byte == b'.').next()?, &self.text[start..close]);
-        let plain = !name.is_empty() && name.iter().all(|byte| byte.is_ascii_lowercase() || *byte == b'_');
-        let ends = self.text.get(after).is_none_or(|byte| is_space(*byte) || *byte == b':');
-        let severity = Severity::from_plain_word(level).filter(|_| plain && ends && level.iter().all(u8::is_ascii_uppercase))?;
-        Some(Column::Level { severity, start, end: close, after })
+        let ends = self.text.get(after).is_none_or(|byte| is_space(*byte) || matches!(byte, b':' | b'-')) || follows(level.1, b'/');
+        let word = &self.text[level.0..level.1];
+        let severity = if follows(level.1, b')') { Severity::from_word(word) } else { Severity::from_plain_word(word) };
+        let severity = severity.filter(|_| ends && !name.is_empty())?;
+        Some(Column::Level { severity, start: level.0, end: level.1, after })
     }
 
     /// `[error]`, `[core:warn]`, `[main/WARN]`, `<info>`, or a group that is no level.
@@ -165,6 +205,10 @@ impl Parser<'_> {
                 Column::Level { severity, start: word_at, end: word_at + word.len(), after: end + 1 }
             }
             None if self.text[at] == b'<' => Column::Prose,
+            None if self.text[at] == b'(' && matches!(inner, b"II" | b"WW" | b"EE") => {
+                let severity = Severity::from_letter(inner[0]).unwrap_or_default();
+                Column::Level { severity, start, end, after: end + 1 }
+            }
             // `[unknown]@[unknown],app=[unknown]` of PostgreSQL.
             None if self.text.get(end + 1) == Some(&b'@') => Column::Other { after: run_end(self.text, end, |byte| !is_space(byte)) },
             None if inner == b"System" && self.text[end + 1..].starts_with(b" [MY-") => {
@@ -174,10 +218,11 @@ impl Parser<'_> {
         }
     }
 
-    /// A line without time that starts with its level: `WARNING: x`, `[INFO] x`, `ERROR:root:x`, `INFO x`, `root - INFO - x`.
+    /// A line without time that starts with its level: `WARNING: x`, `[INFO] x`, `ERROR:root:x`, `INFO x`, `warn --- x`; or that
+    /// has it behind one name: `root - INFO - x`, `startup   info<tab>x`.
     pub(super) fn leading_level(&mut self) -> bool {
         self.skip_spaces();
-        if self.dotnet() {
+        if self.dotnet() || self.padded_name() {
             return true;
         }
         let (column, logger) = match self.column_at(self.at, false) {
@@ -191,6 +236,21 @@ impl Parser<'_> {
         self.header.logger = logger;
         self.set_level(severity, &self.text[start..end]);
         self.at = after;
+        true
+    }
+
+    /// A name padded with blanks, then a level that a tab ends.
+    fn padded_name(&mut self) -> bool {
+        let name = run_end(self.text, self.at, |byte| !is_space(byte));
+        let start = run_end(self.text, name, |byte| byte == b' ');
+        let end = run_end(self.text, start, |byte| byte.is_ascii_alphabetic());
+        if start < name + 2 || self.text.get(end) != Some(&b'\t') || name - self.at > MAX_NAME {
+            return false;
+        }
+        let Some(severity) = Severity::from_word(&self.text[start..end]) else { return false };
+        self.header.logger = &self.text[self.at..name];
+        self.set_level(severity, &self.text[start..end]);
+        self.at = end + 1;
         true
     }
 }
@@ -220,6 +280,17 @@ fn is_column(word: &[u8], next: Option<u8>) -> bool {
     }
     let program = next == Some(b'[') || (next == Some(b':') && !digit);
     !program && (upper && !lower || dotted || joined || digit || next == Some(b'|'))
+}
+
+/// Whether what stands behind a word may tie it to a level, see [`Parser::level_behind`]; cheap.
+fn may_tie_a_level(word: &[u8], behind: &[u8], first: bool) -> bool {
+    let tied = match behind {
+        [b'[', ..] | [b' ', b'[' | b'(', ..] => true,
+        [b' ', b'A'..=b'Z', ..] => first,
+        [b':', ..] => word.last().is_some_and(u8::is_ascii_uppercase),
+        _ => false,
+    };
+    tied || memchr::memchr(b'/', word).is_some()
 }
 
 /// Whether a word is a name made of others, such as `MailWorker` or `TID-af`.

@@ -113,6 +113,26 @@ impl<'a> Parser<'a> {
         true
     }
 
+    /// `[D 2026-11-25 15:04:05.000 Name] message`, as Tornado's and Jupyter's formatters write it.
+    pub(super) fn letter_and_time(&mut self, inner: &'a [u8], end: usize) -> bool {
+        let [letter, b' ', tail @ ..] = inner else { return false };
+        let (Some(severity), Some(time)) = (Severity::from_letter(*letter), timestamp::end(tail)) else { return false };
+        self.set_level(severity, &inner[..1]);
+        self.header.has_time = true;
+        self.header.logger = crate::bytes::trim(&tail[time..]);
+        self.at = end + 1;
+        true
+    }
+
+    /// `<W>2026-11-25 15:04:05 message`.
+    pub(super) fn letter_in_angles(&mut self) {
+        let [b'<', letter, b'>', b'0'..=b'9', ..] = self.rest() else { return };
+        if let Some(severity) = Severity::from_letter(*letter) {
+            self.set_level(severity, &self.text[self.at + 1..self.at + 2]);
+            self.at += 3;
+        }
+    }
+
     /// `E, [2026-11-25T15:04:05 #12] ERROR -- : message`, Ruby's logger; the letter says nothing more than the word.
     pub(super) fn ruby_letter(&mut self) {
         if let [b'A'..=b'Z', b',', b' ', b'[', ..] = self.rest() {
@@ -206,12 +226,15 @@ impl<'a> Parser<'a> {
         let rest = self.rest();
         let window = &rest[..rest.len().min(2 * MAX_HEADER)];
         let thread = window.strip_prefix(b"ThreadId(").and_then(|tail| memchr::memmem::find(tail, b") ")).map_or(0, |end| end + 11);
-        let (mut at, mut fields) = (thread, false);
+        let (mut at, mut fields, mut spans) = (thread, false, 0);
         while let Some(end) = span_end(window, at) {
             fields |= window[end - 1] == b'}';
+            spans += 1;
             at = end + 1;
             if window.get(at) == Some(&b' ') {
-                if fields {
+                // Names alone are spans if a target follows.
+                let target = &window[at + 1..run_end(window, at + 1, |byte| !is_space(byte))];
+                if fields || spans > 1 && target.ends_with(b":") && crate::bytes::contains(target, b"::") {
                     self.at += at + 1;
                 }
                 return;

@@ -419,10 +419,11 @@ fn uptime_end(text: &[u8]) -> Option<usize> {
     (dot > 0 && text.get(dot) == Some(&b'.') && matches!(end - dot, 4 | 7)).then_some(end + unit)
 }
 
-/// Whether a word is a name: a path, or one without colons that has no digit unless it is dotted. What was done is none,
-/// `stopped: worker`, nor is a level.
+/// Whether a word is a name: a path, or one without colons that has no digit unless it is dotted. What is or was done is
+/// none, `stopped: worker`, nor is a level.
 fn is_plain_name(name: &[u8]) -> bool {
-    let is_participle = name.len() >= 6 && name.ends_with(b"ed") && name.iter().all(u8::is_ascii_lowercase);
+    let done = [b"ed".as_slice(), b"ing"].iter().any(|end| name.ends_with(end));
+    let is_participle = done && name.len() >= 6 && name[1..].iter().all(u8::is_ascii_lowercase);
     let is_word = is_participle || Severity::from_word(name).is_some();
     has_scope(name) || !name.contains(&b':') && !is_word && (!name.iter().any(u8::is_ascii_digit) || name.contains(&b'.'))
 }

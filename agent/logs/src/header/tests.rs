@@ -152,6 +152,7 @@ fn headers_of_many_programs_are_cut() {
         ("2026-11-25 15:04:05 the call ended (error) again", 0, "", "", "the call ended (error) again"),
         ("info <-- 10.0.0.1 requested it", 9, "info", "", "<-- 10.0.0.1 requested it"),
         ("2026-11-25 15:04:05 +0000 Puppet (notice): Compiled", 10, "notice", "", "Compiled"),
+        ("DEBUG Selecting: flask==3.1.3", 5, "DEBUG", "", "Selecting: flask==3.1.3"),
         ("dockerd[7477]: starting up", 0, "", "dockerd", "starting up"),
         ("systemd[1]: 2026-11-25 15:04:05 WARN disk: nearly full", 13, "WARN", "disk", "nearly full"),
         ("web-1 | listening", 0, "", "", "listening"),

@@ -11,7 +11,6 @@ mod tests;
 use crate::bytes::{ByteSet, is_alphanumeric, is_space, run_end};
 use crate::severity::Severity;
 use crate::timestamp;
-use columns::Column;
 pub(crate) use libraries::{is_first_of_two, level_line};
 use syslog::is_syslog_time;
 

@@ -314,8 +314,9 @@ fn day_month(text: &[u8]) -> Option<usize> {
 
 /// `ott 25 15:04:05`, `févr. 25 15:04:05` or `9月 25 15:04:05`: a month in another language, as the C library names it for syslog.
 fn foreign(text: &[u8]) -> Option<usize> {
-    let month = run_end(text, 0, |byte| !byte.is_ascii() || is_alphanumeric(byte) || byte == b'.');
-    if month > MAX_MONTH {
+    let month = memchr::memchr(b' ', &text[..text.len().min(MAX_MONTH + 1)])?;
+    let is_name = |byte: &u8| !byte.is_ascii() || is_alphanumeric(*byte) || *byte == b'.';
+    if !matches!(text.get(month + 1), Some(b' ' | b'0'..=b'9')) || !text[..month].iter().all(is_name) {
         return None;
     }
     finish(text, |cursor| {

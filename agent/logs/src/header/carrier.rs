@@ -34,7 +34,8 @@ impl<'a> Parser<'a> {
         let at = run_end(self.text, self.at, is_space);
         let inner = run_end(self.text, at, |byte| byte == b'[');
         let first = self.text.get(inner).copied().unwrap_or_default();
-        if !(first.is_ascii_digit() || self.syslog_time && first.is_ascii_uppercase()) {
+        let month = || self.syslog_time && first.is_ascii_uppercase() && self.text.get(inner + 3) == Some(&b' ');
+        if !(first.is_ascii_digit() || month()) {
             return false;
         }
         self.at = at;

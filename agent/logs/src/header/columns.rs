@@ -104,36 +104,60 @@ impl Parser<'_> {
         }
         let end = run_end(rest, 0, |byte| !COLUMN_END.has(byte));
         let word = &rest[..end];
-        let next = rest.get(end).copied();
-        let padded = next == Some(b'\t') || rest[end..].starts_with(b"  ");
-        let severity = if first && padded { Severity::from_word(word) } else { Severity::from_header_word(word) };
-        if let Some(severity) = severity {
-            let capitals = word.iter().all(u8::is_ascii_uppercase);
-            let marked = padded
-                || matches!(next, Some(b':' | b'|' | b','))
-                || [b" : ".as_slice(), b" --- "].iter().any(|mark| rest[end..].starts_with(mark));
-            // `info <-- x`: no sentence goes on so.
-            let pointed = next == Some(b' ') && rest.get(end + 1).is_some_and(u8::is_ascii_punctuation);
-            if capitals || marked || pointed && at == 0 || (first && next == Some(b' ')) {
-                let after = at + end + usize::from(matches!(next, Some(b'|' | b',')));
-                return Column::Level { severity, start: at, end: at + end, after };
-            }
+        if let Some(column) = self.named_column(at, word, first) {
+            return column;
         }
-        if may_tie_a_level(word, &rest[end..], first)
-            && let Some(level) = self.level_behind(at, first)
-        {
-            return level;
-        }
-        let named = word.first().is_some_and(u8::is_ascii_alphabetic);
-        if named && rest[end..].starts_with(b" - ") && word.iter().all(|byte| is_alphanumeric(*byte) || matches!(byte, b'_' | b'.' | b'-'))
-        {
-            return Column::Named { start: at, end: at + end, after: at + end + 3 };
-        }
-        if is_column(word, next) || !first && is_compound(word) {
+        if is_column(word, rest.get(end).copied()) || !first && is_compound(word) {
             Column::Other { after: at + run_end(rest, 0, |byte| !is_space(byte) && byte != b'|') }
         } else {
             Column::Prose
         }
+    }
+
+    /// The level at `at`, in brackets or not.
+    pub(super) fn level_at(&self, at: usize) -> Option<(Severity, usize, usize, usize)> {
+        let Column::Level { severity, start, end, after } = self.marked_column(at)? else { return None };
+        Some((severity, start, end, after))
+    }
+
+    /// What is a column by brackets or by a word that says so.
+    fn marked_column(&self, at: usize) -> Option<Column> {
+        match *self.text.get(at)? {
+            b'[' | b'(' | b'<' => Some(self.group_column(at)),
+            _ => self.named_column(at, &self.text[at..run_end(self.text, at, |byte| !COLUMN_END.has(byte))], false),
+        }
+    }
+
+    /// A word that is a level or tied to one, or a name that ` - ` ends.
+    fn named_column(&self, at: usize, word: &[u8], first: bool) -> Option<Column> {
+        let behind = &self.text[at + word.len()..];
+        let next = behind.first().copied();
+        let padded = next == Some(b'\t') || behind.starts_with(b"  ");
+        let severity = if first && padded { Severity::from_word(word) } else { Severity::from_header_word(word) };
+        if let Some(severity) = severity {
+            let end = at + word.len();
+            let capitals = word.iter().all(u8::is_ascii_uppercase);
+            let marked = padded
+                || matches!(next, Some(b':' | b'|' | b','))
+                || [b" : ".as_slice(), b" --- "].iter().any(|mark| behind.starts_with(mark));
+            // `info <-- x`: no sentence goes on so.
+            let pointed = next == Some(b' ') && behind.get(1).is_some_and(u8::is_ascii_punctuation);
+            if capitals || marked || pointed && at == 0 || (first && next == Some(b' ')) {
+                let after = end + usize::from(matches!(next, Some(b'|' | b',')));
+                return Some(Column::Level { severity, start: at, end, after });
+            }
+        }
+        if may_tie_a_level(word, behind, first)
+            && let Some(level) = self.level_behind(at, first)
+        {
+            return Some(level);
+        }
+        let name = word.first().is_some_and(u8::is_ascii_alphabetic);
+        if name && behind.starts_with(b" - ") && word.iter().all(|byte| is_alphanumeric(*byte) || matches!(byte, b'_' | b'.' | b'-')) {
+            let end = at + word.len();
+            return Some(Column::Named { start: at, end, after: end + 3 });
+        }
+        None
     }
 
     /// A level by what ties it to a name in front: `main.py[INFO]: x`, `app[12] [INFO] x`, `Puppet (debug): x`, `vm/INFO/locust.main: x`,
@@ -225,11 +249,11 @@ impl Parser<'_> {
         if self.dotnet() || self.padded_name() {
             return true;
         }
-        let (column, logger) = match self.column_at(self.at, false) {
-            Column::Named { start, end, after } => (self.column_at(after, false), &self.text[start..end]),
+        let (column, logger) = match self.marked_column(self.at) {
+            Some(Column::Named { start, end, after }) => (self.marked_column(after), &self.text[start..end]),
             column => (column, &b""[..]),
         };
-        let Column::Level { severity, start, end, after } = column else { return false };
+        let Some(Column::Level { severity, start, end, after }) = column else { return false };
         if !logger.is_empty() && !self.text[end..].starts_with(b" - ") {
             return false;
         }
@@ -243,8 +267,11 @@ impl Parser<'_> {
     fn padded_name(&mut self) -> bool {
         let name = run_end(self.text, self.at, |byte| !is_space(byte));
         let start = run_end(self.text, name, |byte| byte == b' ');
+        if start < name + 2 {
+            return false;
+        }
         let end = run_end(self.text, start, |byte| byte.is_ascii_alphabetic());
-        if start < name + 2 || self.text.get(end) != Some(&b'\t') || name - self.at > MAX_NAME {
+        if self.text.get(end) != Some(&b'\t') || name - self.at > MAX_NAME {
             return false;
         }
         let Some(severity) = Severity::from_word(&self.text[start..end]) else { return false };
@@ -290,12 +317,15 @@ fn may_tie_a_level(word: &[u8], behind: &[u8], first: bool) -> bool {
         [b':', ..] => word.last().is_some_and(u8::is_ascii_uppercase),
         _ => false,
     };
-    tied || memchr::memchr(b'/', word).is_some()
+    tied || word.iter().any(|byte| *byte == b'/')
 }
 
 /// Whether a word is a name made of others, such as `MailWorker` or `TID-af`.
 fn is_compound(word: &[u8]) -> bool {
+    if !word.first().is_some_and(u8::is_ascii_uppercase) {
+        return false;
+    }
     let capitals = word.iter().filter(|byte| byte.is_ascii_uppercase()).count();
     let letters = word.iter().all(|byte| byte.is_ascii_alphabetic() || *byte == b'-');
-    capitals >= 2 && word[0].is_ascii_uppercase() && letters && word.iter().any(u8::is_ascii_lowercase)
+    capitals >= 2 && letters && word.iter().any(u8::is_ascii_lowercase)
 }

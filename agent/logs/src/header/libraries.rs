@@ -25,12 +25,12 @@ impl<'a> Parser<'a> {
             return false;
         };
         let digits = run_end(rest, 1, |byte| byte.is_ascii_digit()) - 1;
-        let Some(end) = rest.get(digits + 2..).and_then(timestamp::end) else {
-            return false;
-        };
         if !matches!(digits, 4 | 6 | 8) || rest.get(digits + 1) != Some(&b' ') {
             return false;
         }
+        let Some(end) = rest.get(digits + 2..).and_then(timestamp::end) else {
+            return false;
+        };
         let start = self.at;
         let columns = self.at + digits + 2 + end;
         let window = &self.text[columns..self.text.len().min(columns + MAX_NAME)];

@@ -1,7 +1,7 @@
 //! Headers of syslog: the priority, the columns of RFC 5424, and host and program of RFC 3164 with what daemons make of them.
 //! Must never take the first words of a message for a program.
 
-use super::{Column, MAX_NAME, Parser, group, is_source_line};
+use super::{MAX_NAME, Parser, group, is_source_line};
 use crate::bytes::{find, is_alphanumeric, is_space, run_end};
 use crate::severity::Severity;
 use crate::timestamp;
@@ -126,13 +126,11 @@ impl<'a> Parser<'a> {
         // `[12:0] info: `: process and thread once more.
         if let Some((start, end)) = group(self.text, self.at)
             && self.text[start..end].iter().all(|byte| byte.is_ascii_digit() || *byte == b':')
-            && let Column::Level { .. } = self.column_at(run_end(self.text, end + 1, is_space), false)
+            && self.level_at(run_end(self.text, end + 1, is_space)).is_some()
         {
             self.at = run_end(self.text, end + 1, is_space);
         }
-        let Column::Level { severity, start, end, after } = self.column_at(self.at, false) else {
-            return;
-        };
+        let Some((severity, start, end, after)) = self.level_at(self.at) else { return };
         self.set_level(severity, &self.text[start..end]);
         let word = &self.text[start..end];
         let bracketed = start > self.at;

@@ -81,13 +81,24 @@ impl<'a> Parser<'a> {
             return;
         }
         self.numbered_columns();
-        self.times();
-        if self.header.has_time {
-            if !self.syslog_columns() {
-                self.columns();
+        let mut outer = None;
+        loop {
+            self.times();
+            if !self.header.has_time {
+                if self.leading_level() {
+                    self.after_level();
+                }
+                return;
             }
-        } else if self.leading_level() {
-            self.after_level();
+            if self.syslog_columns() {
+                return;
+            }
+            self.columns();
+            let Some(at) = self.own_header() else { break };
+            outer = Some(self.enter(at));
+        }
+        if let Some((severity, word)) = outer.filter(|_| self.header.severity_text.is_empty()) {
+            self.set_level(severity, word);
         }
     }
 
@@ -102,7 +113,6 @@ impl<'a> Parser<'a> {
         } else {
             self.program();
         }
-        self.own_header();
     }
 
     fn rest(&self) -> &'a [u8] {
@@ -181,15 +191,20 @@ impl<'a> Parser<'a> {
     }
 
     fn time_here(&self) -> Option<usize> {
-        let rest = self.rest();
+        self.time_at(self.at)
+    }
+
+    /// Where a time at `at` ends, also one in brackets.
+    fn time_at(&self, at: usize) -> Option<usize> {
+        let rest = self.text.get(at..)?;
         if rest.first() != Some(&b'[') {
-            return timestamp::end(rest).map(|end| self.at + end);
+            return timestamp::end(rest).map(|end| at + end);
         }
         let inner = run_end(rest, 1, |byte| byte == b' ');
         let body = &rest[inner..];
         let end = timestamp::end(body).or_else(|| uptime_end(body))?;
         let end = end + body[end..].iter().take(12).take_while(|byte| matches!(byte, b' ' | b'#' | b'0'..=b'9')).count();
-        (body.get(end) == Some(&b']')).then_some(self.at + inner + end + 1)
+        (body.get(end) == Some(&b']')).then_some(at + inner + end + 1)
     }
 
     /// The level, if it is the column in front of a time: `INFO 2026-11-25 15:04:05 message`, `[info] 2026-11-25 …`.

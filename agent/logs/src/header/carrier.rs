@@ -3,6 +3,7 @@
 
 use super::{MAX_NAME, Parser};
 use crate::bytes::{is_alphanumeric, is_space, run_end};
+use crate::severity::Severity;
 use crate::structured;
 use crate::timestamp;
 
@@ -26,34 +27,28 @@ impl<'a> Parser<'a> {
         }
     }
 
-    /// The header that a program wrote itself, behind that of a syslog daemon or a supervisor; whether there is one.
-    pub(super) fn own_header(&mut self) -> bool {
-        if self.is_inner {
-            return false;
-        }
+    /// Where the header begins that a program wrote itself, behind that of a syslog daemon or a supervisor; `None` if there is none.
+    pub(super) fn own_header(&self) -> Option<usize> {
         let at = run_end(self.text, self.at, is_space);
         let inner = run_end(self.text, at, |byte| byte == b'[');
-        let first = self.text.get(inner).copied().unwrap_or_default();
+        let first = self.text.get(inner)?;
         let month = || self.syslog_time && first.is_ascii_uppercase() && self.text.get(inner + 3) == Some(&b' ');
-        if !(first.is_ascii_digit() || month()) {
-            return false;
+        if self.is_inner || !(first.is_ascii_digit() || month()) {
+            return None;
         }
-        self.at = at;
-        let Some(end) = self.time_here() else { return false };
+        let end = self.time_at(at)?;
         let time = &self.text[inner..end];
         let epoch = time.iter().all(u8::is_ascii_digit) && self.text.get(end) == Some(&b':') && self.syslog_time;
-        if !epoch && (!timestamp::is_date(time) || memchr::memchr(b':', time).is_none()) {
-            return false;
-        }
+        let dated = timestamp::is_date(time) && time.contains(&b':');
+        (epoch || dated).then_some(at)
+    }
+
+    /// Goes on with a program's own header; gives the level of the other one.
+    pub(super) fn enter(&mut self, at: usize) -> (Severity, &'a [u8]) {
+        self.at = at;
         self.is_inner = true;
         self.carrier = std::mem::take(&mut self.header.logger);
-        let (severity, word) = (self.header.severity, std::mem::take(&mut self.header.severity_text));
-        self.times();
-        self.columns();
-        if self.header.severity_text.is_empty() {
-            self.set_level(severity, word);
-        }
-        true
+        (self.header.severity, std::mem::take(&mut self.header.severity_text))
     }
 }
 

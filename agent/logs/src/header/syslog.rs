@@ -95,7 +95,7 @@ impl<'a> Parser<'a> {
         if let Some(uptime) = self.time_here().filter(|_| self.peek() == Some(b'[') && !dated()) {
             self.at = run_end(self.text, uptime, is_space);
         }
-        if !self.own_header() {
+        if self.own_header().is_none() {
             self.program_level();
         }
     }
@@ -159,11 +159,11 @@ fn is_facility(name: &[u8]) -> bool {
 /// `program[123]:` (up to three words), `program:` or `file.go:12:`.
 fn program_name(text: &[u8], at: usize) -> Option<Named<'_>> {
     let window = &text[at..text.len().min(at + MAX_NAME)];
-    if let Some(named) = with_thread(window, at) {
-        return Some(named);
-    }
     let mut colon = find(window, 0, b':')?;
     if window.get(colon + 1).is_some_and(u8::is_ascii_digit) {
+        if let Some(named) = with_thread(window, at) {
+            return Some(named);
+        }
         colon = find(window, colon + 1, b':').filter(|colon| is_source_line(&window[..*colon]))?;
     }
     if window.get(colon + 1).is_some_and(|byte| !is_space(*byte)) {

@@ -108,7 +108,7 @@ impl<'a> Parser<'a> {
         if self.category_level() {
             return;
         }
-        if self.second_line_level() || self.level_column() || self.logcat() {
+        if self.second_line_level() || self.logcat() || self.level_column() {
             self.after_level();
         } else {
             self.program();

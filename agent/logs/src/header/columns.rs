@@ -221,7 +221,7 @@ impl Parser<'_> {
         };
         let inner = &self.text[start..end];
         // `[core:error]` of httpd, `[main/WARN]` of log4j's users.
-        let word_start = memchr::memrchr2(b':', b'/', inner).map_or(0, |mark| mark + 1);
+        let word_start = inner.iter().rposition(|byte| matches!(byte, b':' | b'/')).map_or(0, |mark| mark + 1);
         let word = crate::bytes::trim(&inner[word_start..]);
         match Severity::from_word(word) {
             Some(severity) => {

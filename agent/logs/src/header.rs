@@ -4,6 +4,7 @@
 mod carrier;
 mod columns;
 mod libraries;
+mod programs;
 mod syslog;
 #[cfg(test)]
 mod tests;

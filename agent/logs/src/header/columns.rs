@@ -5,14 +5,17 @@ use super::{COLUMN_END, COLUMN_GAP, MAX_COLUMNS, MAX_HEADER, MAX_NAME, Parser, g
 use crate::bytes::{is_alphanumeric, is_space, run_end};
 use crate::severity::Severity;
 
+/// A level in a header: its word, and where the text behind it starts.
+pub(super) struct Level {
+    pub(super) severity: Severity,
+    pub(super) start: usize,
+    pub(super) end: usize,
+    pub(super) after: usize,
+}
+
 /// What a column of a header is.
 pub(super) enum Column {
-    Level {
-        severity: Severity,
-        start: usize,
-        end: usize,
-        after: usize,
-    },
+    Level(Level),
     /// A name that ` - ` ends, as many of Python's programs have it.
     Named {
         start: usize,
@@ -39,15 +42,11 @@ impl Parser<'_> {
                 return false;
             }
             let apart = column > 0 && at >= gap + 2 && self.text[at - 2] == b' ';
-            let found = match self.letter_at(at, apart) {
-                Some(letter) => letter,
-                None => self.column_at(at, column == 0),
-            };
+            let found = self.letter_at(at, apart).map_or_else(|| self.column_at(at, column == 0), Column::Level);
             match found {
-                Column::Level { severity, start, end, after } => {
-                    self.set_level(severity, &self.text[start..end]);
+                Column::Level(level) => {
                     self.header.logger = logger;
-                    self.at = after;
+                    self.take(&level);
                     return true;
                 }
                 Column::Named { start, end, after } => {
@@ -63,10 +62,10 @@ impl Parser<'_> {
 
     /// A level of one letter: in front of a bracket, a bar or a name in capitals, `E [module] message`, with a tag behind it,
     /// `E/Tag: message`, or set apart behind another column; Telegraf's `E! message`.
-    fn letter_at(&self, at: usize, apart: bool) -> Option<Column> {
+    fn letter_at(&self, at: usize, apart: bool) -> Option<Level> {
         let severity = Severity::from_letter(*self.text.get(at)?).filter(|_| self.text[at] != b'A')?;
         let after = self.behind_letter(at, apart)?;
-        Some(Column::Level { severity, start: at, end: at + 1, after })
+        Some(Level { severity, start: at, end: at + 1, after })
     }
 
     /// Where the text behind a letter at `at` starts that is a level.
@@ -115,9 +114,17 @@ impl Parser<'_> {
     }
 
     /// The level at `at`, in brackets or not.
-    pub(super) fn level_at(&self, at: usize) -> Option<(Severity, usize, usize, usize)> {
-        let Column::Level { severity, start, end, after } = self.marked_column(at)? else { return None };
-        Some((severity, start, end, after))
+    pub(super) fn level_at(&self, at: usize) -> Option<Level> {
+        match self.marked_column(at)? {
+            Column::Level(level) => Some(level),
+            Column::Named { .. } | Column::Other { .. } | Column::Prose => None,
+        }
+    }
+
+    /// Takes over a level, and goes on behind it.
+    fn take(&mut self, level: &Level) {
+        self.set_level(level.severity, &self.text[level.start..level.end]);
+        self.at = level.after;
     }
 
     /// What is a column by brackets or by a word that says so.
@@ -144,13 +151,13 @@ impl Parser<'_> {
             let pointed = next == Some(b' ') && behind.get(1).is_some_and(u8::is_ascii_punctuation);
             if capitals || marked || pointed && at == 0 || (first && next == Some(b' ')) {
                 let after = end + usize::from(matches!(next, Some(b'|' | b',')));
-                return Some(Column::Level { severity, start: at, end, after });
+                return Some(Column::Level(Level { severity, start: at, end, after }));
             }
         }
         if may_tie_a_level(word, behind, first)
             && let Some(level) = self.level_behind(at, first)
         {
-            return Some(level);
+            return Some(Column::Level(level));
         }
         let name = word.first().is_some_and(u8::is_ascii_alphabetic);
         if name && behind.starts_with(b" - ") && word.iter().all(|byte| is_alphanumeric(*byte) || matches!(byte, b'_' | b'.' | b'-')) {
@@ -162,7 +169,7 @@ impl Parser<'_> {
 
     /// A level by what ties it to a name in front: `main.py[INFO]: x`, `app[12] [INFO] x`, `Puppet (debug): x`, `vm/INFO/locust.main: x`,
     /// `cluster [WRN] x`, `production.ERROR: x`, and behind the time `root WARNING x`.
-    fn level_behind(&self, at: usize, first: bool) -> Option<Column> {
+    fn level_behind(&self, at: usize, first: bool) -> Option<Level> {
         let end = run_end(self.text, at, |byte| is_alphanumeric(byte) || matches!(byte, b'.' | b'_' | b'-' | b'@'));
         let name = &self.text[at..end];
         let capitals = |(start, end): (usize, usize)| self.text[start..end].iter().all(u8::is_ascii_uppercase);
@@ -211,7 +218,7 @@ impl Parser<'_> {
         let word = &self.text[level.0..level.1];
         let severity = if follows(level.1, b')') { Severity::from_word(word) } else { Severity::from_plain_word(word) };
         let severity = severity.filter(|_| ends && !name.is_empty())?;
-        Some(Column::Level { severity, start: level.0, end: level.1, after })
+        Some(Level { severity, start: level.0, end: level.1, after })
     }
 
     /// `[error]`, `[core:warn]`, `[main/WARN]`, `<info>`, or a group that is no level.
@@ -226,17 +233,17 @@ impl Parser<'_> {
         match Severity::from_word(word) {
             Some(severity) => {
                 let word_at = start + word_start + run_end(&inner[word_start..], 0, is_space);
-                Column::Level { severity, start: word_at, end: word_at + word.len(), after: end + 1 }
+                Column::Level(Level { severity, start: word_at, end: word_at + word.len(), after: end + 1 })
             }
             None if self.text[at] == b'<' => Column::Prose,
             None if self.text[at] == b'(' && matches!(inner, b"II" | b"WW" | b"EE") => {
                 let severity = Severity::from_letter(inner[0]).unwrap_or_default();
-                Column::Level { severity, start, end, after: end + 1 }
+                Column::Level(Level { severity, start, end, after: end + 1 })
             }
             // `[unknown]@[unknown],app=[unknown]` of PostgreSQL.
             None if self.text.get(end + 1) == Some(&b'@') => Column::Other { after: run_end(self.text, end, |byte| !is_space(byte)) },
             None if inner == b"System" && self.text[end + 1..].starts_with(b" [MY-") => {
-                Column::Level { severity: Severity::INFO, start, end, after: end + 1 }
+                Column::Level(Level { severity: Severity::INFO, start, end, after: end + 1 })
             }
             None => Column::Other { after: end + 1 },
         }
@@ -253,13 +260,12 @@ impl Parser<'_> {
             Some(Column::Named { start, end, after }) => (self.marked_column(after), &self.text[start..end]),
             column => (column, &b""[..]),
         };
-        let Some(Column::Level { severity, start, end, after }) = column else { return false };
-        if !logger.is_empty() && !self.text[end..].starts_with(b" - ") {
+        let Some(Column::Level(level)) = column else { return false };
+        if !logger.is_empty() && !self.text[level.end..].starts_with(b" - ") {
             return false;
         }
         self.header.logger = logger;
-        self.set_level(severity, &self.text[start..end]);
-        self.at = after;
+        self.take(&level);
         true
     }
 
@@ -317,7 +323,7 @@ fn may_tie_a_level(word: &[u8], behind: &[u8], first: bool) -> bool {
         [b':', ..] => word.last().is_some_and(u8::is_ascii_uppercase),
         _ => false,
     };
-    tied || word.iter().any(|byte| *byte == b'/')
+    tied || word.contains(&b'/')
 }
 
 /// Whether a word is a name made of others, such as `MailWorker` or `TID-af`.

@@ -1,4 +1,4 @@
-//! Headers that one library or program writes in a form of its own. Must hold no form that columns already tell.
+//! Headers that one logging library writes in a form of its own. Must hold no form that columns already tell.
 
 use super::{MAX_HEADER, MAX_NAME, Parser};
 use crate::bytes::{is_alphanumeric, is_space, run_end};
@@ -39,30 +39,6 @@ impl<'a> Parser<'a> {
         self.set_level(severity, &self.text[start..start + 1]);
         self.header.has_time = true;
         self.at = columns + end;
-        true
-    }
-
-    /// Redis: `12:M 25 Nov 2026 15:04:05.000 * message`.
-    pub(super) fn redis(&mut self) -> bool {
-        let rest = self.rest();
-        let digits = run_end(rest, 0, |byte| byte.is_ascii_digit());
-        if digits == 0 || !matches!(rest.get(digits..digits + 3), Some([b':', b'A'..=b'Z', b' '])) {
-            return false;
-        }
-        let time = digits + 3;
-        let Some(end) = rest.get(time..).and_then(timestamp::end) else {
-            return false;
-        };
-        let Some([b' ', mark, b' ']) = rest.get(time + end..time + end + 3) else {
-            return false;
-        };
-        let Some(severity) = Severity::from_redis(*mark) else {
-            return false;
-        };
-        let mark_at = self.at + time + end + 1;
-        self.set_level(severity, &self.text[mark_at..mark_at + 1]);
-        self.header.has_time = true;
-        self.at = mark_at + 2;
         true
     }
 
@@ -140,50 +116,6 @@ impl<'a> Parser<'a> {
         }
     }
 
-    /// `category: level: message`, as BIND writes it behind the time; a number may follow the level.
-    pub(super) fn category_level(&mut self) -> bool {
-        let rest = crate::bytes::trim_start(self.rest());
-        let name_end = run_end(rest, 0, |byte| is_alphanumeric(byte) || matches!(byte, b'-' | b'_' | b'.'));
-        let Some(tail) = rest.get(name_end..).and_then(|tail| tail.strip_prefix(b": ")) else { return false };
-        let end = run_end(tail, 0, |byte| byte.is_ascii_alphabetic());
-        let number = run_end(tail, end, |byte| matches!(byte, b' ' | b'0'..=b'9'));
-        let Some(severity) = Severity::from_word(&tail[..end]).filter(|_| tail[number..].starts_with(b": ")) else { return false };
-        let named = rest.first().is_some_and(u8::is_ascii_alphabetic);
-        let is_level = Severity::from_word(&rest[..name_end]).is_some();
-        if !named || is_level || self.syslog_time || !self.header.severity_text.is_empty() {
-            return false;
-        }
-        self.set_level(severity, &tail[..end]);
-        self.header.logger = &rest[..name_end];
-        self.at = self.text.len() - tail.len() + number + 2;
-        true
-    }
-
-    /// npm's `npm ERR! message` and `npm WARN message`, and its log file's `12 verbose message`.
-    pub(super) fn npm(&mut self) -> bool {
-        let rest = self.rest();
-        let digits = run_end(rest, 0, |byte| byte.is_ascii_digit());
-        let start = if rest.starts_with(b"npm ") { 4 } else { digits + 1 };
-        if start == 1 || rest.get(start - 1) != Some(&b' ') {
-            return false;
-        }
-        let end = run_end(rest, start, |byte| byte.is_ascii_alphabetic());
-        let word = &rest[start..end];
-        let severity = match word {
-            b"ERR" if rest.get(end) == Some(&b'!') => Severity::ERROR,
-            b"WARN" if digits == 0 => Severity::WARN,
-            b"silly" | b"verbose" | b"info" | b"warn" | b"error" | b"notice" if digits > 0 => Severity::from_word(word).unwrap_or_default(),
-            _ => return false,
-        };
-        let after = end + usize::from(rest.get(end) == Some(&b'!'));
-        if rest.get(after) != Some(&b' ') {
-            return false;
-        }
-        self.set_level(severity, &self.text[self.at + start..self.at + end]);
-        self.at += after;
-        true
-    }
-
     /// `[Nest] 12  - ` in front of the time.
     pub(super) fn nest(&mut self) {
         let Some(rest) = self.rest().strip_prefix(b"[Nest] ") else { return };
@@ -212,15 +144,6 @@ impl<'a> Parser<'a> {
         true
     }
 
-    /// `[] [INFO] [] [logger] [tid: 1] [timeMillis: 1] [levelValue: 800] message` of GlassFish: all groups are columns.
-    pub(super) fn glassfish_columns(&mut self) {
-        let window = &self.text[self.at..self.text.len().min(self.at + 2 * MAX_HEADER)];
-        let Some(mark) = memchr::memmem::find(window, b"[timeMillis: ") else { return };
-        let Some(last) = memchr::memmem::find(&window[mark..], b"[levelValue: ") else { return };
-        let Some(close) = memchr::memchr(b']', &window[mark + last..]) else { return };
-        self.at += mark + last + close + 1;
-    }
-
     /// `ThreadId(01) request{id=1}:query: ` in front of the target, the spans that Rust's tracing is in.
     pub(super) fn tracing_spans(&mut self) {
         let rest = self.rest();
@@ -239,22 +162,6 @@ impl<'a> Parser<'a> {
                 }
                 return;
             }
-        }
-    }
-
-    /// `node@host <0.12.0> 1a2b3c ` behind the time, where CouchDB names the node, the process and the request.
-    pub(super) fn couchdb_columns(&mut self) {
-        let rest = self.rest();
-        let node = run_end(rest, 0, |byte| !is_space(byte));
-        let numbers = rest.get(node + 2..).map_or(0, |tail| run_end(tail, 0, |byte| byte.is_ascii_digit() || byte == b'.'));
-        if !rest[..node].contains(&b'@') || !rest[node..].starts_with(b" <") || numbers == 0 || rest.get(node + 2 + numbers) != Some(&b'>')
-        {
-            return;
-        }
-        let request = run_end(rest, node + 3 + numbers, is_space);
-        let end = run_end(rest, request, |byte| byte.is_ascii_hexdigit() || byte == b'-');
-        if end > request && rest.get(end) == Some(&b' ') {
-            self.at += end + 1;
         }
     }
 

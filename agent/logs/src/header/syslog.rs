@@ -1,6 +1,7 @@
 //! Headers of syslog: the priority, the columns of RFC 5424, and host and program of RFC 3164 with what daemons make of them.
 //! Must never take the first words of a message for a program.
 
+use super::columns::Level;
 use super::{MAX_NAME, Parser, group, is_source_line};
 use crate::bytes::{find, is_alphanumeric, is_space, run_end};
 use crate::severity::Severity;
@@ -130,7 +131,7 @@ impl<'a> Parser<'a> {
         {
             self.at = run_end(self.text, end + 1, is_space);
         }
-        let Some((severity, start, end, after)) = self.level_at(self.at) else { return };
+        let Some(Level { severity, start, end, after }) = self.level_at(self.at) else { return };
         self.set_level(severity, &self.text[start..end]);
         let word = &self.text[start..end];
         let bracketed = start > self.at;

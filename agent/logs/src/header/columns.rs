@@ -3,6 +3,7 @@
 
 use super::{COLUMN_END, COLUMN_GAP, MAX_COLUMNS, MAX_HEADER, MAX_NAME, Parser, group};
 use crate::bytes::{is_alphanumeric, is_space, run_end};
+use crate::grammar;
 use crate::severity::Severity;
 
 /// A level in a header: its word, and where the text behind it starts.
@@ -154,7 +155,8 @@ impl Parser<'_> {
                 return Some(Column::Level(Level { severity, start: at, end, after }));
             }
         }
-        if may_tie_a_level(word, behind, first)
+        if self.header.has_time
+            && may_tie_a_level(word, behind, first)
             && let Some(level) = self.level_behind(at, first)
         {
             return Some(Column::Level(level));
@@ -167,7 +169,7 @@ impl Parser<'_> {
         None
     }
 
-    /// A level by what ties it to a name in front: `main.py[INFO]: x`, `app[12] [INFO] x`, `Puppet (debug): x`, `vm/INFO/locust.main: x`,
+    /// A level by what ties it to a name in front, in a line that has a time: `main.py[INFO]: x`, `app[12] [INFO] x`, `Puppet (debug): x`, `vm/INFO/locust.main: x`,
     /// `cluster [WRN] x`, `production.ERROR: x`, and behind the time `root WARNING x`.
     fn level_behind(&self, at: usize, first: bool) -> Option<Level> {
         let end = run_end(self.text, at, |byte| is_alphanumeric(byte) || matches!(byte, b'.' | b'_' | b'-' | b'@'));
@@ -203,7 +205,7 @@ impl Parser<'_> {
                 }
                 ((end + 1, close), if named { close + 1 } else { close })
             }
-            (b' ', b'A'..=b'Z') if first && plain => {
+            (b' ', b'A'..=b'Z') if first && plain && !grammar::is_participle(name) && !grammar::is_function_word(name) => {
                 let close = run_end(self.text, end + 1, |byte| byte.is_ascii_uppercase());
                 ((end + 1, close), close)
             }

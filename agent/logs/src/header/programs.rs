@@ -30,28 +30,15 @@ impl Parser<'_> {
         true
     }
 
-    /// npm's `npm ERR! message` and `npm WARN message`, and its log file's `12 verbose message`.
+    /// `npm ERR! message` and `npm WARN message`.
     pub(super) fn npm(&mut self) -> bool {
-        let rest = self.rest();
-        let digits = run_end(rest, 0, |byte| byte.is_ascii_digit());
-        let start = if rest.starts_with(b"npm ") { 4 } else { digits + 1 };
-        if start == 1 || rest.get(start - 1) != Some(&b' ') {
-            return false;
-        }
-        let end = run_end(rest, start, |byte| byte.is_ascii_alphabetic());
-        let word = &rest[start..end];
-        let severity = match word {
-            b"ERR" if rest.get(end) == Some(&b'!') => Severity::ERROR,
-            b"WARN" if digits == 0 => Severity::WARN,
-            b"silly" | b"verbose" | b"info" | b"warn" | b"error" | b"notice" if digits > 0 => Severity::from_word(word).unwrap_or_default(),
+        let (severity, end) = match self.rest() {
+            [b'n', b'p', b'm', b' ', b'E', b'R', b'R', b'!', b' ', ..] => (Severity::ERROR, 7),
+            [b'n', b'p', b'm', b' ', b'W', b'A', b'R', b'N', b' ', ..] => (Severity::WARN, 8),
             _ => return false,
         };
-        let after = end + usize::from(rest.get(end) == Some(&b'!'));
-        if rest.get(after) != Some(&b' ') {
-            return false;
-        }
-        self.set_level(severity, &self.text[self.at + start..self.at + end]);
-        self.at += after;
+        self.set_level(severity, &self.text[self.at + 4..self.at + end]);
+        self.at += 8;
         true
     }
 

@@ -72,7 +72,7 @@ impl<'a> Parser<'a> {
     fn run(&mut self) {
         self.priority();
         self.carrier();
-        if self.glog() || self.redis() || self.android_brief() || self.npm() {
+        if self.glog() || self.redis() || self.android_brief() || self.npm() || self.apt() {
             return;
         }
         self.ruby_letter();

@@ -30,6 +30,15 @@ impl Parser<'_> {
         true
     }
 
+    /// `W: message` and `E: message` of apt and its kin.
+    pub(super) fn apt(&mut self) -> bool {
+        let [letter @ (b'W' | b'E'), b':', b' ', ..] = self.rest() else { return false };
+        let Some(severity) = Severity::from_letter(*letter) else { return false };
+        self.set_level(severity, &self.text[self.at..self.at + 1]);
+        self.at += 2;
+        true
+    }
+
     /// `npm ERR! message` and `npm WARN message`.
     pub(super) fn npm(&mut self) -> bool {
         let (severity, end) = match self.rest() {

@@ -120,6 +120,7 @@ fn headers_of_many_programs_are_cut() {
         ("15:04:05.123 E/Tag: boom", 17, "E", "Tag", "boom"),
         ("npm ERR! code E404", 17, "ERR", "", "code E404"),
         ("npm WARN deprecated x", 13, "WARN", "", "deprecated x"),
+        ("E: no such package", 17, "E", "", "no such package"),
         ("1 error occurred: x", 0, "", "", "1 error occurred: x"),
         ("got [ERROR] from it", 0, "", "", "got [ERROR] from it"),
         ("2026-11-25 15:04:05 received FATAL signal", 0, "", "", "received FATAL signal"),

@@ -208,13 +208,18 @@ impl<'a> Parser<'a> {
         (body.get(end) == Some(&b']')).then_some(at + inner + end + 1)
     }
 
-    /// The level, if it is the column in front of a time: `INFO 2026-11-25 15:04:05 message`, `[info] 2026-11-25 …`.
+    /// The level, if it is the column in front of a time: `INFO 2026-11-25 15:04:05 message`, `[info] 2026-11-25 …`,
+    /// `bridge:info 2026-11-25 …`.
     fn level_before_time(&mut self) {
         let (word, severity) = match group(self.text, self.at) {
             Some((start, end)) => (&self.text[start..end], Severity::from_word(&self.text[start..end])),
             None => {
-                let word = &self.text[self.at..run_end(self.text, self.at, |byte| !COLUMN_END.has(byte))];
-                (word, Severity::from_header_word(word).filter(|_| word.iter().all(u8::is_ascii_uppercase)))
+                let end = run_end(self.text, self.at, |byte| !is_space(byte));
+                let column = &self.text[self.at..end];
+                let word = &self.text[self.at + memchr::memrchr(b':', column).map_or(0, |colon| colon + 1)..end];
+                let tied = word.len() < column.len();
+                let certain = tied || word.iter().all(u8::is_ascii_uppercase) || Severity::from_plain_word(word).is_some();
+                (word, Severity::from_header_word(word).filter(|_| certain))
             }
         };
         if let Some(severity) = severity {
@@ -260,8 +265,10 @@ impl<'a> Parser<'a> {
         if rest.get(next) == Some(&b'|') {
             next = run_end(rest, next + 1, is_space);
         }
-        let prose =
-            rest[..end].iter().all(u8::is_ascii_lowercase) && !self.header.has_time && rest.get(next.wrapping_sub(2)) != Some(&b'|');
+        let prose = rest[..end].iter().all(u8::is_ascii_lowercase)
+            && Severity::from_plain_word(&rest[..end]).is_none()
+            && !self.header.has_time
+            && rest.get(next.wrapping_sub(2)) != Some(&b'|');
         let after = rest.get(next..)?;
         if !after.first().is_some_and(|byte| byte.is_ascii_digit() || byte.is_ascii_uppercase()) {
             return None;

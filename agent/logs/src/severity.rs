@@ -136,8 +136,16 @@ const fn ordinary(word: &'static [u8], severity: Severity) -> Level {
     Level { word, severity, alone: false }
 }
 
-const LEVELS: [Level; 51] = [
+const LEVELS: [Level; 59] = [
     ordinary(b"trace", Severity::TRACE),
+    level_word(b"trace1", Severity::TRACE),
+    level_word(b"trace2", Severity::TRACE),
+    level_word(b"trace3", Severity::TRACE),
+    level_word(b"trace4", Severity::TRACE),
+    level_word(b"trace5", Severity::TRACE),
+    level_word(b"trace6", Severity::TRACE),
+    level_word(b"trace7", Severity::TRACE),
+    level_word(b"trace8", Severity::TRACE),
     ordinary(b"finest", Severity::TRACE),
     ordinary(b"verbose", Severity::TRACE),
     ordinary(b"verb", Severity::TRACE),

@@ -200,7 +200,9 @@ impl<'a> Fields<'a> {
             Some(number) => from_number(number),
             None => Severity::from_word(&text).or_else(|| single_letter(&text)),
         };
-        if let Some(severity) = severity.filter(|_| !self.severity.is_specified()) {
+        // A word says more than a number, of which programs have several kinds.
+        let known_by_number = || self.severity_text.is_some_and(|raw| raw.text().iter().all(u8::is_ascii_digit));
+        if let Some(severity) = severity.filter(|_| !self.severity.is_specified() || number.is_none() && known_by_number()) {
             self.severity = severity;
             self.severity_text = Some(value);
             return true;
@@ -274,7 +276,7 @@ fn role(path: &[u8]) -> Role {
         b"error" | b"err" => Role::Message(4),
         b"level" | b"severity" | b"lvl" | b"loglevel" | b"log.level" | b"log_level" | b"severitytext" | b"severity_text" | b"@l"
         | b"levelname" => Role::Severity,
-        b"priority" | b"syslog_severity" | b"syslog.severity" => Role::SyslogPriority,
+        b"priority" | b"prio" | b"syslog_severity" | b"syslog.severity" => Role::SyslogPriority,
         b"severitynumber" | b"severity_number" => Role::SeverityNumber,
         b"logger"
         | b"logger_name"

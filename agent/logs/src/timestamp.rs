@@ -242,7 +242,7 @@ fn short_date(text: &[u8]) -> Option<usize> {
         cursor.digits(1, 2)?;
         cursor.optional(|cursor| {
             cursor.one_of(&[separator])?;
-            cursor.digits(2, 4)
+            cursor.digits(1, 4)
         });
         cursor.one_of(b",");
         if cursor.one_of(b":").is_none() {
@@ -429,6 +429,7 @@ mod tests {
             "2026-11-25-15.04.05.363779",
             "2026.11.25",
             "26/11/25 15:04:05",
+            "26-1-5 15:04:05.1",
             "11-25 15:04:05.811",
             "10.30 16:49:06",
             "Nov 25 15:04:05",

@@ -205,9 +205,10 @@ impl Parser<'_> {
                 }
                 ((end + 1, close), if named { close + 1 } else { close })
             }
-            (b' ', b'A'..=b'Z') if first && plain && !grammar::is_participle(name) && !grammar::is_function_word(name) => {
-                let close = run_end(self.text, end + 1, |byte| byte.is_ascii_uppercase());
-                ((end + 1, close), close)
+            (b' ', b'A'..=b'Z' | b' ') if first && plain && !grammar::is_participle(name) && !grammar::is_function_word(name) => {
+                let start = run_end(self.text, end, |byte| byte == b' ');
+                let close = run_end(self.text, start, |byte| byte.is_ascii_uppercase());
+                ((start, close), close)
             }
             (b':', b' ') => {
                 let dot = at + memchr::memrchr(b'.', name).filter(|dot| name[..*dot].iter().all(u8::is_ascii_lowercase))?;
@@ -244,6 +245,11 @@ impl Parser<'_> {
             }
             // `[unknown]@[unknown],app=[unknown]` of PostgreSQL.
             None if self.text.get(end + 1) == Some(&b'@') => Column::Other { after: run_end(self.text, end, |byte| !is_space(byte)) },
+            // `[08:02:47][I][logger:156]: `; ESPHome tells configuration by a C.
+            None if self.header.has_time && self.text[at] == b'[' && inner.len() == 1 && inner[0] != b'A' => {
+                let severity = if inner == b"C" { Some(Severity::DEBUG3) } else { Severity::from_letter(inner[0]) };
+                severity.map_or(Column::Other { after: end + 1 }, |severity| Column::Level(Level { severity, start, end, after: end + 1 }))
+            }
             None if inner == b"System" && self.text[end + 1..].starts_with(b" [MY-") => {
                 Column::Level(Level { severity: Severity::INFO, start, end, after: end + 1 })
             }
@@ -260,6 +266,9 @@ impl Parser<'_> {
         }
         let (column, logger) = match self.marked_column(self.at) {
             Some(Column::Named { start, end, after }) => (self.marked_column(after), &self.text[start..end]),
+            // `[main]<tab>INFO<tab>x`
+            Some(Column::Other { after }) => (self.capitals_at(run_end(self.text, after, is_space)).map(Column::Level), &b""[..]),
+            None => (self.level_behind_numbers().map(Column::Level), &b""[..]),
             column => (column, &b""[..]),
         };
         let Some(Column::Level(level)) = column else { return false };
@@ -269,6 +278,21 @@ impl Parser<'_> {
         self.header.logger = logger;
         self.take(&level);
         true
+    }
+
+    /// A level in capitals at `at` that a space or colon ends.
+    fn capitals_at(&self, at: usize) -> Option<Level> {
+        let end = run_end(self.text, at, |byte| byte.is_ascii_uppercase());
+        let ends = self.text.get(end).is_some_and(|byte| is_space(*byte) || *byte == b':');
+        let severity = Severity::from_plain_word(self.text.get(at..end)?).filter(|_| ends)?;
+        Some(Level { severity, start: at, end, after: end })
+    }
+
+    /// A level in capitals with a colon behind nothing but numbers and marks: `611 INFO: x`, `0(30161) ERROR: x`, `*** WARNING: x`.
+    fn level_behind_numbers(&self) -> Option<Level> {
+        let start = run_end(self.text, self.at, |byte| matches!(byte, b'0'..=b'9' | b'(' | b')' | b':' | b'*' | b'!' | b' '));
+        let level = self.capitals_at(start).filter(|_| start > self.at && start <= self.at + MAX_NAME)?;
+        (self.text[start - 1] == b' ' && self.text.get(level.end) == Some(&b':')).then_some(level)
     }
 
     /// A name padded with blanks, then a level that a tab ends.
@@ -321,7 +345,7 @@ fn is_column(word: &[u8], next: Option<u8>) -> bool {
 fn may_tie_a_level(word: &[u8], behind: &[u8], first: bool) -> bool {
     let tied = match behind {
         [b'[', ..] | [b' ', b'[' | b'(', ..] => true,
-        [b' ', b'A'..=b'Z', ..] => first,
+        [b' ', b'A'..=b'Z' | b' ', ..] => first,
         [b':', ..] => word.last().is_some_and(u8::is_ascii_uppercase),
         _ => false,
     };

@@ -131,7 +131,7 @@ impl<'a> Parser<'a> {
         {
             self.at = run_end(self.text, end + 1, is_space);
         }
-        let Some(Level { severity, start, end, after }) = self.level_at(self.at) else { return };
+        let Some(Level { severity, start, end, after }) = self.level_at(self.at).or_else(|| self.ordinary_level()) else { return };
         self.set_level(severity, &self.text[start..end]);
         let word = &self.text[start..end];
         let bracketed = start > self.at;
@@ -139,6 +139,17 @@ impl<'a> Parser<'a> {
             self.at = after;
             self.skip_separators();
         }
+    }
+}
+
+impl Parser<'_> {
+    /// A level that is an ordinary word too, with a colon behind it: `program[12]: notice: x`.
+    fn ordinary_level(&self) -> Option<Level> {
+        let end = run_end(self.text, self.at, |byte| byte.is_ascii_lowercase());
+        let word = &self.text[self.at..end];
+        let is_level = matches!(word, b"notice" | b"alert" | b"panic") && self.text[end..].starts_with(b": ");
+        let severity = Severity::from_word(word).filter(|_| is_level)?;
+        Some(Level { severity, start: self.at, end, after: end })
     }
 }
 

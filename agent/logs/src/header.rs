@@ -444,17 +444,17 @@ fn uptime_end(text: &[u8]) -> Option<usize> {
 /// Whether a word is a name: a path, or one without colons that has no digit unless it is dotted. What is or was done is
 /// none, `stopped: worker`, nor is a level.
 fn is_plain_name(name: &[u8]) -> bool {
+    if name.contains(&b':') {
+        return has_scope(name);
+    }
     let done = [b"ed".as_slice(), b"ing"].iter().any(|end| name.ends_with(end));
     let is_participle = done && name.len() >= 6 && name[1..].iter().all(u8::is_ascii_lowercase);
     let is_word = is_participle || Severity::from_word(name).is_some();
-    has_scope(name) || !name.contains(&b':') && !is_word && (!name.iter().any(u8::is_ascii_digit) || name.contains(&b'.'))
+    !is_word && (!name.iter().any(u8::is_ascii_digit) || name.contains(&b'.'))
 }
 
 /// Whether a name is a path of Rust or C++: every colon in it is one of a pair.
 fn has_scope(name: &[u8]) -> bool {
-    if memchr::memchr(b':', name).is_none() {
-        return false;
-    }
     let pairs = memchr::memmem::find_iter(name, b"::").count();
     pairs > 0 && memchr::memchr_iter(b':', name).count() == 2 * pairs
 }

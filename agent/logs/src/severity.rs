@@ -214,6 +214,28 @@ const fn first_letters() -> [u32; LONGEST + 1] {
     letters
 }
 
+/// The level words by their length, those of length `n` from `ENDS[n - 1]` to `ENDS[n]`.
+const BY_LENGTH: [usize; LEVELS.len()] = by_length().0;
+const ENDS: [usize; LONGEST + 1] = by_length().1;
+
+const fn by_length() -> ([usize; LEVELS.len()], [usize; LONGEST + 1]) {
+    let (mut order, mut ends) = ([0; LEVELS.len()], [0; LONGEST + 1]);
+    let (mut length, mut filled) = (0, 0);
+    while length <= LONGEST {
+        let mut at = 0;
+        while at < LEVELS.len() {
+            if LEVELS[at].word.len() == length {
+                order[filled] = at;
+                filled += 1;
+            }
+            at += 1;
+        }
+        ends[length] = filled;
+        length += 1;
+    }
+    (order, ends)
+}
+
 /// The level that a whole word names, in any case.
 fn level(word: &[u8]) -> Option<&'static Level> {
     let first = word.first().filter(|byte| byte.is_ascii_alphabetic())? | 0x20;
@@ -221,7 +243,8 @@ fn level(word: &[u8]) -> Option<&'static Level> {
     if letters >> (first - b'a') & 1 == 0 {
         return None;
     }
-    LEVELS.iter().find(|level| level.word.eq_ignore_ascii_case(word))
+    let of_length = &BY_LENGTH[ENDS[word.len() - 1]..ENDS[word.len()]];
+    of_length.iter().map(|at| &LEVELS[*at]).find(|level| level.word[0] == first && level.word.eq_ignore_ascii_case(word))
 }
 
 #[cfg(test)]

@@ -15,7 +15,8 @@ pub(crate) fn end(text: &[u8]) -> Option<usize> {
     let end = if first.is_ascii_digit() {
         numeric(text)
     } else if first.is_ascii_uppercase() {
-        named(text)
+        // `INFO` is more frequent here than a month.
+        if text.get(1).is_some_and(u8::is_ascii_lowercase) { named(text) } else { None }
     } else if first == b'@' {
         tai64n(text)
     } else if first.is_ascii_lowercase() || !first.is_ascii() {

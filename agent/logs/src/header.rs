@@ -76,7 +76,7 @@ impl<'a> Parser<'a> {
             return;
         }
         self.ruby_letter();
-        self.letter_in_angles();
+        self.letter_before_time();
         self.nest();
         if self.bracketed_columns() {
             return;
@@ -88,6 +88,8 @@ impl<'a> Parser<'a> {
             if !self.header.has_time {
                 if self.leading_level() {
                     self.after_level();
+                } else {
+                    self.distant_level();
                 }
                 return;
             }
@@ -111,8 +113,8 @@ impl<'a> Parser<'a> {
         }
         if self.second_line_level() || self.logcat() || self.level_column() {
             self.after_level();
-        } else {
-            self.program();
+        } else if !self.program() {
+            self.distant_level();
         }
     }
 

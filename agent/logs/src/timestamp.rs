@@ -183,7 +183,9 @@ fn numeric(text: &[u8]) -> Option<usize> {
             (text.get(digits + 10) == Some(&b's')).then_some(digits + 11)
         }
         (1 | 2, Some(b':')) => finish(text, |cursor| cursor.time_of_day()),
-        (1 | 2, Some(b'/' | b'-' | b'.' | b' ')) => short_date(text).or_else(|| day_month_name(text)).or_else(|| day_month(text)),
+        (1 | 2, Some(b'/' | b'-' | b'.' | b' ')) => {
+            short_date(text).or_else(|| day_month_name(text)).or_else(|| day_month(text)).or_else(|| spaced_date(text))
+        }
         (1 | 2, Some(0x80..)) => foreign(text),
         (10, Some(b'.')) if text.first() == Some(&b'1') => {
             let end = run_end(text, 11, |byte| byte.is_ascii_digit());
@@ -283,7 +285,9 @@ fn named(text: &[u8]) -> Option<usize> {
             word = cursor.letters();
         }
         is_month(word).then_some(())?;
-        cursor.spaces()?;
+        if cursor.one_of(b"-").is_none() {
+            cursor.spaces()?;
+        }
         cursor.digits(1, 2)?;
         cursor.one_of(b",");
         cursor.spaces()?;
@@ -299,6 +303,19 @@ fn named(text: &[u8]) -> Option<usize> {
             cursor.text.get(cursor.at).is_none_or(|byte| !byte.is_ascii_alphanumeric()).then_some(())
         });
         Some(())
+    })
+}
+
+/// `25 11 2026 15:04:05`.
+fn spaced_date(text: &[u8]) -> Option<usize> {
+    finish(text, |cursor| {
+        for _ in 0..2 {
+            cursor.digits(1, 2)?;
+            cursor.one_of(b" ")?;
+        }
+        cursor.digits(4, 4)?;
+        cursor.one_of(b" ")?;
+        cursor.time_of_day()
     })
 }
 
@@ -431,6 +448,8 @@ mod tests {
             "2026.11.25",
             "26/11/25 15:04:05",
             "26-1-5 15:04:05.1",
+            "25 11 2026 15:04:05.774",
+            "Nov-25 15:04:05.476",
             "11-25 15:04:05.811",
             "10.30 16:49:06",
             "Nov 25 15:04:05",

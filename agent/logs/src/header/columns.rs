@@ -107,7 +107,7 @@ impl Parser<'_> {
         if let Some(column) = self.named_column(at, word, first) {
             return column;
         }
-        if is_column(word, rest.get(end).copied()) || !first && is_compound(word) {
+        if is_column(word, rest.get(end).copied()) || !first && is_compound(word) || is_numbered(&rest[end..]) {
             Column::Other { after: at + run_end(rest, 0, |byte| !is_space(byte) && byte != b'|') }
         } else {
             Column::Prose
@@ -150,7 +150,8 @@ impl Parser<'_> {
                 || [b" : ".as_slice(), b" --- "].iter().any(|mark| behind.starts_with(mark));
             // `info <-- x`: no sentence goes on so.
             let pointed = next == Some(b' ') && behind.get(1).is_some_and(u8::is_ascii_punctuation);
-            if capitals || marked || pointed && at == 0 || (first && next == Some(b' ')) {
+            let pointed = pointed && (at == 0 || behind.get(1) == Some(&b'<'));
+            if capitals || marked || pointed || (first && next == Some(b' ')) {
                 let after = end + usize::from(matches!(next, Some(b'|' | b',')));
                 return Some(Column::Level(Level { severity, start: at, end, after }));
             }
@@ -266,8 +267,12 @@ impl Parser<'_> {
         }
         let (column, logger) = match self.marked_column(self.at) {
             Some(Column::Named { start, end, after }) => (self.marked_column(after), &self.text[start..end]),
-            // `[main]<tab>INFO<tab>x`
-            Some(Column::Other { after }) => (self.capitals_at(run_end(self.text, after, is_space)).map(Column::Level), &b""[..]),
+            // `[main]<tab>INFO<tab>x`, `[main] [info] x`
+            Some(Column::Other { after }) => {
+                let next = run_end(self.text, after, is_space);
+                let level = self.capitals_at(next).or_else(|| self.level_at(next).filter(|_| self.text.get(next) == Some(&b'[')));
+                (level.map(Column::Level), &b""[..])
+            }
             None => (self.level_behind_numbers().map(Column::Level), &b""[..]),
             column => (column, &b""[..]),
         };
@@ -278,6 +283,33 @@ impl Parser<'_> {
         self.header.logger = logger;
         self.take(&level);
         true
+    }
+
+    /// A level with a colon that follows a number or another colon somewhere in front of the message: `a.rst:8: WARNING: x`,
+    /// `main pid 13433: DEBUG: x`, `Main 07:04:18 INFO: x`. What stands in front of it is cut off unless it is a text.
+    pub(super) fn distant_level(&mut self) {
+        let window = &self.text[self.at..self.text.len().min(self.at + MAX_NAME)];
+        for colon in memchr::memchr_iter(b':', window) {
+            let start = colon - window[..colon].iter().rev().take_while(|byte| byte.is_ascii_alphabetic()).count();
+            let Some([before, b' ']) = window[..start].last_chunk() else { continue };
+            let capitals = window[start..colon].iter().all(u8::is_ascii_uppercase);
+            let placed = *before == b':' && window[..start - 2].last().is_some_and(u8::is_ascii_digit);
+            if !(placed || capitals && (matches!(before, b':' | b']' | b')') || before.is_ascii_digit())) {
+                continue;
+            }
+            let Some(severity) = Severity::from_plain_word(&window[start..colon]) else { continue };
+            let (start, end) = (self.at + start, self.at + colon);
+            let words = window[..start - self.at]
+                .split(|byte| *byte == b' ')
+                .filter(|word| word.iter().all(u8::is_ascii_lowercase) && word.len() > 1);
+            let is_text = words.count() > 2;
+            self.set_level(severity, &self.text[start..end]);
+            if !is_text {
+                self.at = end;
+                self.skip_separators();
+            }
+            return;
+        }
     }
 
     /// A level in capitals at `at` that a space or colon ends.
@@ -339,6 +371,13 @@ fn is_column(word: &[u8], next: Option<u8>) -> bool {
     }
     let program = next == Some(b'[') || (next == Some(b':') && !digit);
     !program && (upper && !lower || dotted || joined || digit || next == Some(b'|'))
+}
+
+/// Whether a number follows a name at once and ends the column: the rest of `T:8572 `.
+fn is_numbered(behind: &[u8]) -> bool {
+    let Some(number) = behind.strip_prefix(b":") else { return false };
+    let end = run_end(number, 0, |byte| byte.is_ascii_digit());
+    end > 0 && number.get(end) == Some(&b' ')
 }
 
 /// Whether what stands behind a word may tie it to a level, see [`Parser::level_behind`]; cheap.

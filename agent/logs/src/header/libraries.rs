@@ -100,9 +100,9 @@ impl<'a> Parser<'a> {
         true
     }
 
-    /// `<W>2026-11-25 15:04:05 message`.
-    pub(super) fn letter_in_angles(&mut self) {
-        let [b'<', letter, b'>', b'0'..=b'9', ..] = self.rest() else { return };
+    /// `<W>2026-11-25 15:04:05 message` or `(W) 2026-11-25 …`.
+    pub(super) fn letter_before_time(&mut self) {
+        let ([b'<', letter, b'>', b'0'..=b'9', ..] | [b'(', letter, b')', b' ', b'0'..=b'9', ..]) = self.rest() else { return };
         if let Some(severity) = Severity::from_letter(*letter) {
             self.set_level(severity, &self.text[self.at + 1..self.at + 2]);
             self.at += 3;

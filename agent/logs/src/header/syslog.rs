@@ -77,10 +77,11 @@ impl<'a> Parser<'a> {
         true
     }
 
-    /// Host and program of syslog: `host program[123]: message`; then a level that the message starts with.
+    /// Host and program of syslog: `host program[123]: message`; then a level that the message starts with. Whether there is
+    /// a program.
     ///
     /// Behind another time only a process id tells a program from the first words of a message: `dial failed: timeout`.
-    pub(super) fn program(&mut self) {
+    pub(super) fn program(&mut self) -> bool {
         self.skip_spaces();
         self.facility();
         let host_end = run_end(self.text, self.at, |byte| !is_space(byte) && !matches!(byte, b':' | b'['));
@@ -89,7 +90,7 @@ impl<'a> Parser<'a> {
         let behind_host = behind_host.filter(|found| self.syslog_time || found.has_process);
         let direct =
             || program_name(self.text, self.at).filter(|found| self.syslog_time || found.has_process || found.name.contains(&b'.'));
-        let Some(found) = behind_host.or_else(direct) else { return };
+        let Some(found) = behind_host.or_else(direct) else { return false };
         self.header.logger = found.name;
         self.at = run_end(self.text, found.after, is_space);
         let dated = || timestamp::has_date(&self.text[self.at + 1..]);
@@ -99,6 +100,7 @@ impl<'a> Parser<'a> {
         if self.own_header().is_none() {
             self.program_level();
         }
+        true
     }
 
     /// `<auth.info>` or `<4.6>`, facility and level as syslogd of BSD writes them in front of the host; `auth.info` in OpenWrt's.

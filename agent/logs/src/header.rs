@@ -3,6 +3,7 @@
 
 mod carrier;
 mod columns;
+mod leading;
 mod libraries;
 mod programs;
 mod syslog;

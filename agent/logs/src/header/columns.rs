@@ -123,13 +123,13 @@ impl Parser<'_> {
     }
 
     /// Takes over a level, and goes on behind it.
-    fn take(&mut self, level: &Level) {
+    pub(super) fn take(&mut self, level: &Level) {
         self.set_level(level.severity, &self.text[level.start..level.end]);
         self.at = level.after;
     }
 
     /// What is a column by brackets or by a word that says so.
-    fn marked_column(&self, at: usize) -> Option<Column> {
+    pub(super) fn marked_column(&self, at: usize) -> Option<Column> {
         match *self.text.get(at)? {
             b'[' | b'(' | b'<' => Some(self.group_column(at)),
             _ => self.named_column(at, &self.text[at..run_end(self.text, at, |byte| !COLUMN_END.has(byte))], false),
@@ -248,7 +248,8 @@ impl Parser<'_> {
             None if self.text.get(end + 1) == Some(&b'@') => Column::Other { after: run_end(self.text, end, |byte| !is_space(byte)) },
             // `[08:02:47][I][logger:156]: `; ESPHome tells configuration by a C.
             None if self.header.has_time && self.text[at] == b'[' && inner.len() == 1 && inner[0] != b'A' => {
-                let severity = if inner == b"C" { Some(Severity::DEBUG3) } else { Severity::from_letter(inner[0]) };
+                let configures = inner == b"C" && self.text.get(end + 1) == Some(&b'[');
+                let severity = if configures { Some(Severity::DEBUG3) } else { Severity::from_letter(inner[0]) };
                 severity.map_or(Column::Other { after: end + 1 }, |severity| Column::Level(Level { severity, start, end, after: end + 1 }))
             }
             None if inner == b"System" && self.text[end + 1..].starts_with(b" [MY-") => {
@@ -256,33 +257,6 @@ impl Parser<'_> {
             }
             None => Column::Other { after: end + 1 },
         }
-    }
-
-    /// A line without time that starts with its level: `WARNING: x`, `[INFO] x`, `ERROR:root:x`, `INFO x`, `warn --- x`; or that
-    /// has it behind one name: `root - INFO - x`, `startup   info<tab>x`.
-    pub(super) fn leading_level(&mut self) -> bool {
-        self.skip_spaces();
-        if self.dotnet() || self.padded_name() {
-            return true;
-        }
-        let (column, logger) = match self.marked_column(self.at) {
-            Some(Column::Named { start, end, after }) => (self.marked_column(after), &self.text[start..end]),
-            // `[main]<tab>INFO<tab>x`, `[main] [info] x`
-            Some(Column::Other { after }) => {
-                let next = run_end(self.text, after, is_space);
-                let level = self.capitals_at(next).or_else(|| self.level_at(next).filter(|_| self.text.get(next) == Some(&b'[')));
-                (level.map(Column::Level), &b""[..])
-            }
-            None => (self.level_behind_numbers().map(Column::Level), &b""[..]),
-            column => (column, &b""[..]),
-        };
-        let Some(Column::Level(level)) = column else { return false };
-        if !logger.is_empty() && !self.text[level.end..].starts_with(b" - ") {
-            return false;
-        }
-        self.header.logger = logger;
-        self.take(&level);
-        true
     }
 
     /// A level with a colon that follows a number or another colon somewhere in front of the message: `a.rst:8: WARNING: x`,
@@ -310,39 +284,6 @@ impl Parser<'_> {
             }
             return;
         }
-    }
-
-    /// A level in capitals at `at` that a space or colon ends.
-    fn capitals_at(&self, at: usize) -> Option<Level> {
-        let end = run_end(self.text, at, |byte| byte.is_ascii_uppercase());
-        let ends = self.text.get(end).is_some_and(|byte| is_space(*byte) || *byte == b':');
-        let severity = Severity::from_plain_word(self.text.get(at..end)?).filter(|_| ends)?;
-        Some(Level { severity, start: at, end, after: end })
-    }
-
-    /// A level in capitals with a colon behind nothing but numbers and marks: `611 INFO: x`, `0(30161) ERROR: x`, `*** WARNING: x`.
-    fn level_behind_numbers(&self) -> Option<Level> {
-        let start = run_end(self.text, self.at, |byte| matches!(byte, b'0'..=b'9' | b'(' | b')' | b':' | b'*' | b'!' | b' '));
-        let level = self.capitals_at(start).filter(|_| start > self.at && start <= self.at + MAX_NAME)?;
-        (self.text[start - 1] == b' ' && self.text.get(level.end) == Some(&b':')).then_some(level)
-    }
-
-    /// A name padded with blanks, then a level that a tab ends.
-    fn padded_name(&mut self) -> bool {
-        let name = run_end(self.text, self.at, |byte| !is_space(byte));
-        let start = run_end(self.text, name, |byte| byte == b' ');
-        if start < name + 2 {
-            return false;
-        }
-        let end = run_end(self.text, start, |byte| byte.is_ascii_alphabetic());
-        if self.text.get(end) != Some(&b'\t') || name - self.at > MAX_NAME {
-            return false;
-        }
-        let Some(severity) = Severity::from_word(&self.text[start..end]) else { return false };
-        self.header.logger = &self.text[self.at..name];
-        self.set_level(severity, &self.text[start..end]);
-        self.at = end + 1;
-        true
     }
 }
 

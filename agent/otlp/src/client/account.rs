@@ -184,6 +184,9 @@ impl Account {
     pub(crate) fn failing(&self, error: &SendError, now: SystemTime) -> Change {
         let mut state = self.state();
         let text = error.to_string();
+        if error.is_echo() && matches!(state.health, Health::Failing { .. }) {
+            return Change::None;
+        }
         let (since, change) = match &state.health {
             Health::Failing { since, error } if *error == text => (*since, Change::None),
             Health::Failing { since, .. } => (*since, Change::Failing),
@@ -284,6 +287,7 @@ impl Drop for Ticket {
 
 #[cfg(test)]
 mod tests {
+    use super::super::error::CANCELED;
     use super::*;
 
     #[test]
@@ -315,6 +319,8 @@ mod tests {
         let error = |detail: &str| SendError::Unreachable { endpoint: "http://c".into(), detail: detail.into() };
         let (first, later) = (SystemTime::UNIX_EPOCH, SystemTime::now());
         assert_eq!(account.failing(&error("refused"), first), Change::Failing);
+        assert_eq!(account.failing(&error("refused"), later), Change::None);
+        assert_eq!(account.failing(&error(CANCELED), later), Change::None, "the one that made the connection told why");
         assert_eq!(account.failing(&error("refused"), later), Change::None);
         assert_eq!(account.failing(&error("no route"), later), Change::Failing);
         let text = "cannot connect to http://c: no route".to_owned();

@@ -47,6 +47,16 @@ pub(crate) enum SendError {
     Compression(String),
 }
 
+/// What hyper says of a request that waited for a connection that another one failed to make.
+pub(crate) const CANCELED: &str = "request was canceled";
+
+impl SendError {
+    /// Whether it says nothing but that another request has failed.
+    pub(crate) fn is_echo(&self) -> bool {
+        matches!(self, Self::Unreachable { detail, .. } if detail == CANCELED)
+    }
+}
+
 /// The last reason in a chain of errors: the one nearest to the cause.
 pub(crate) fn root_cause(error: &(dyn std::error::Error + 'static)) -> String {
     let mut cause = error;

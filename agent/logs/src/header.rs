@@ -11,6 +11,7 @@ mod syslog;
 mod tests;
 
 use crate::bytes::{ByteSet, is_alphanumeric, is_space, run_end};
+use crate::grammar;
 use crate::severity::Severity;
 use crate::timestamp;
 pub(crate) use libraries::{is_first_of_two, level_line};
@@ -450,8 +451,7 @@ fn is_plain_name(name: &[u8]) -> bool {
     if name.contains(&b':') {
         return has_scope(name);
     }
-    let done = [b"ed".as_slice(), b"ing"].iter().any(|end| name.ends_with(end));
-    let is_participle = done && name.len() >= 6 && name[1..].iter().all(u8::is_ascii_lowercase);
+    let is_participle = name.len() >= 6 && grammar::is_participle(name) && name[1..].iter().all(u8::is_ascii_lowercase);
     let is_word = is_participle || Severity::from_word(name).is_some();
     !is_word && (!name.iter().any(u8::is_ascii_digit) || name.contains(&b'.'))
 }

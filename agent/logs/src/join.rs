@@ -94,7 +94,8 @@ impl Learned {
 }
 
 impl Joiner {
-    /// Takes one line that arrived at `now`, without the colours it has for a terminal; `emit` gets the message that it completes, if it completes one.
+    /// Takes one line that arrived at `now`, without the colours it has for a terminal; `emit` gets the message that it
+    /// completes, if it completes one.
     pub fn push(&mut self, line: &[u8], now: UnixNanos, mut emit: impl FnMut(Joined<'_>)) {
         let mut plain = std::mem::take(&mut self.plain);
         self.take(terminal::plain(line, &mut plain), now, &mut emit);

@@ -122,8 +122,9 @@ fn without_colours(text: Cow<'_, [u8]>) -> Cow<'_, [u8]> {
     if !terminal::is_coloured(&text) {
         return text;
     }
-    let mut room = Vec::with_capacity(text.len());
-    Cow::Owned(terminal::plain(&text, &mut room).to_vec())
+    let mut plain = Vec::with_capacity(text.len());
+    terminal::plain(&text, &mut plain);
+    Cow::Owned(plain)
 }
 
 /// Fewest constant words that tell messages apart without their logger.

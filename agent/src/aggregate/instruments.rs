@@ -99,16 +99,7 @@ const MESSAGING: &[Key] = &[
     s::SERVER_ADDRESS,
     s::SERVER_PORT,
 ];
-/// What a connection is counted by.
-const PEER: &[Key] = &[
-    s::REMORA_CONNECTION_ROLE,
-    s::SERVER_ADDRESS,
-    s::SERVER_PORT,
-    s::NETWORK_PEER_ADDRESS,
-    s::SERVICE_PEER_NAME,
-    s::SERVICE_PEER_NAMESPACE,
-];
-/// What passes it is counted by its way too.
+/// What passes a connection is counted by.
 const PEER_IO: &[Key] = &[
     s::REMORA_CONNECTION_ROLE,
     s::SERVER_ADDRESS,
@@ -118,6 +109,8 @@ const PEER_IO: &[Key] = &[
     s::SERVICE_PEER_NAMESPACE,
     s::NETWORK_IO_DIRECTION,
 ];
+/// A connection itself goes no way.
+const PEER: &[Key] = PEER_IO.split_at(PEER_IO.len() - 1).0;
 const DNS: &[Key] = &[s::DNS_QUESTION_NAME, s::ERROR_TYPE];
 const MESSAGING_DURATION: Instrument =
     duration("messaging.client.operation.duration", "Duration of messaging operations of a client.", SECONDS);

@@ -232,7 +232,11 @@ impl LogDesk {
         self.describe(&mut held);
         // The journal has the records of many.
         let read = held.len();
-        held.retain(|held| is_selected(&self.settings.selection, &held.origin.entity));
+        let mut selected: FxHashMap<EntityId, bool> = FxHashMap::default();
+        held.retain(|held| {
+            let entity = &held.origin.entity;
+            *selected.entry(entity.id).or_insert_with(|| is_selected(&self.settings.selection, entity))
+        });
         self.counters.lost(Loss::Excluded, (read - held.len()) as u64);
         held.iter_mut().for_each(|held| redact(held, &self.settings.redactions));
         let (patterns, spans) = (self.patterns(&held), self.join.spans(&held));

@@ -14,7 +14,7 @@ impl Wanted {
     /// Whether nothing of a process is wanted, whatever it serves. A port or a path that is not wanted is captured all the
     /// same: calls that are made on its behalf must not be taken for those of another request.
     pub(super) fn excludes(&self, parties: &Parties, pid: Option<Pid>, entity: &Entity) -> bool {
-        !self.0.is_empty() && self.verdict(parties, pid, entity, Fact::Unknown, Fact::Unknown) == Verdict::No
+        self.port(parties, pid, entity, Fact::Unknown) == Reported::No
     }
 
     /// Whether what `entity` has at a port is counted: connections there, and that it listens. A rule that needs the path of

@@ -262,7 +262,8 @@ impl Parser<'_> {
     /// A level with a colon that follows a number or another colon somewhere in front of the message: `a.rst:8: WARNING: x`,
     /// `main pid 13433: DEBUG: x`, `Main 07:04:18 INFO: x`. What stands in front of it is cut off unless it is a text.
     pub(super) fn distant_level(&mut self) {
-        let window = &self.text[self.at..self.text.len().min(self.at + MAX_NAME)];
+        let rest = self.rest();
+        let window = &rest[..rest.len().min(MAX_NAME)];
         for colon in memchr::memchr_iter(b':', window) {
             let start = colon - window[..colon].iter().rev().take_while(|byte| byte.is_ascii_alphabetic()).count();
             let Some([before, b' ']) = window[..start].last_chunk() else { continue };

@@ -72,7 +72,8 @@ impl Parser<'_> {
 
     /// `[] [INFO] [] [logger] [tid: 1] [timeMillis: 1] [levelValue: 800] message` of GlassFish: all groups are columns.
     pub(super) fn glassfish_columns(&mut self) {
-        let window = &self.text[self.at..self.text.len().min(self.at + 2 * MAX_HEADER)];
+        let rest = self.rest();
+        let window = &rest[..rest.len().min(2 * MAX_HEADER)];
         let Some(mark) = memchr::memmem::find(window, b"[timeMillis: ") else { return };
         let Some(last) = memchr::memmem::find(&window[mark..], b"[levelValue: ") else { return };
         let Some(close) = memchr::memchr(b']', &window[mark + last..]) else { return };

@@ -9,7 +9,7 @@ mod corpus;
 
 use corpus::Form;
 use remora_logs::envelope::{PartJoiner, cri, docker_json};
-use remora_logs::join::Joiner;
+use remora_logs::join::{Joined, Joiner};
 use remora_logs::stdin::join_lines_stdin;
 use remora_logs::{Pipeline, Settings, Severity};
 use rustix::time::{ClockId, clock_gettime};
@@ -66,7 +66,7 @@ fn counted<'a>(lines: &'a [Vec<u8>], decode: impl Fn(&'a [u8]) -> Option<remora_
             let Some(entry) = decode(line) else { continue };
             parts.push(&entry, |text, _| {
                 joiner.push(text, 1, |joined| {
-                    black_box(pipeline.count(&mut table, joined.text, Severity::UNSPECIFIED, 1));
+                    black_box(pipeline.count(&mut table, &joined, Severity::UNSPECIFIED, 1));
                 });
             });
         }
@@ -78,7 +78,7 @@ fn counted_text(lines: &[Vec<u8>]) {
     let mut pipeline = Pipeline::new(Settings::default(), 64 << 20);
     let mut table = pipeline.table();
     for line in lines {
-        black_box(pipeline.count(&mut table, line, Severity::UNSPECIFIED, 1));
+        black_box(pipeline.count(&mut table, &Joined::line(line), Severity::UNSPECIFIED, 1));
     }
 }
 
@@ -153,7 +153,7 @@ fn records(raw: &[Vec<u8>]) {
         for lines in raw.chunks(A_CONTAINER) {
             let mut table = pipeline.table();
             for line in lines {
-                black_box(pipeline.record(&mut table, line, Severity::UNSPECIFIED, 1));
+                black_box(pipeline.record(&mut table, &Joined::line(line), Severity::UNSPECIFIED, 1));
             }
             pipeline.drop_table(table);
         }
@@ -165,13 +165,13 @@ fn memory(words: &[Vec<u8>]) {
     let mut pipeline = Pipeline::new(Settings::default(), 64 << 20);
     let mut table = pipeline.table();
     for line in words {
-        pipeline.count(&mut table, line, Severity::UNSPECIFIED, 1);
+        pipeline.count(&mut table, &Joined::line(line), Severity::UNSPECIFIED, 1);
     }
     println!("memory at the pattern limit: {} KiB  budget 256 KiB", table.memory() / 1024);
     let tables = words.chunks(words.len() / 100).map(|words| {
         let mut table = pipeline.table();
         for line in words {
-            pipeline.count(&mut table, line, Severity::UNSPECIFIED, 1);
+            pipeline.count(&mut table, &Joined::line(line), Severity::UNSPECIFIED, 1);
         }
         table
     });

@@ -117,5 +117,6 @@ pub(crate) fn contains(text: &[u8], needle: &[u8]) -> bool {
 
 /// `text` as UTF-8, bytes that are none replaced by U+FFFD.
 pub(crate) fn lossy(text: &[u8]) -> String {
-    String::from_utf8_lossy(text).into_owned()
+    // The usual case by itself: this looks at many bytes at once, the replacing one at each.
+    std::str::from_utf8(text).map_or_else(|_| String::from_utf8_lossy(text).into_owned(), str::to_owned)
 }

@@ -15,6 +15,7 @@ use crate::grammar;
 use crate::severity::Severity;
 use crate::timestamp;
 pub(crate) use libraries::{is_first_of_two, level_line};
+use std::ops::Range;
 use syslog::is_syslog_time;
 
 /// How far a header reaches.
@@ -54,6 +55,47 @@ pub fn parse(line: &[u8]) -> Header<'_> {
     let message_start = run_end(line, parser.at.min(line.len()), is_space);
     let logger = if parser.header.logger.is_empty() { parser.carrier } else { parser.header.logger };
     Header { message_start, logger, ..parser.header }
+}
+
+/// Where the parts of a header stand in its line, for whoever keeps the line elsewhere.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Span {
+    severity: Severity,
+    severity_text: Range<usize>,
+    logger: Range<usize>,
+    has_time: bool,
+    message_start: usize,
+}
+
+impl Header<'_> {
+    /// Where the parts stand in the line that was parsed.
+    pub(crate) fn span(&self, line: &[u8]) -> Span {
+        let range = |part: &[u8]| {
+            let start = part.as_ptr().addr().wrapping_sub(line.as_ptr().addr());
+            if part.is_empty() { 0..0 } else { start..start + part.len() }
+        };
+        Span {
+            severity: self.severity,
+            severity_text: range(self.severity_text),
+            logger: range(self.logger),
+            has_time: self.has_time,
+            message_start: self.message_start,
+        }
+    }
+}
+
+impl Span {
+    /// The header again; `line` is a copy of the line that was parsed.
+    pub(crate) fn header<'a>(&self, line: &'a [u8]) -> Header<'a> {
+        let part = |range: &Range<usize>| line.get(range.clone()).unwrap_or_default();
+        Header {
+            severity: self.severity,
+            severity_text: part(&self.severity_text),
+            logger: part(&self.logger),
+            has_time: self.has_time,
+            message_start: self.message_start.min(line.len()),
+        }
+    }
 }
 
 struct Parser<'a> {

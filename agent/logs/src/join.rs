@@ -8,6 +8,7 @@
 mod shape;
 mod state;
 
+use crate::header::{Header, Span};
 use crate::terminal;
 use crate::timestamp::UnixNanos;
 use shape::Shape;
@@ -37,12 +38,23 @@ pub struct Joined<'a> {
     pub lines: u32,
     /// Bytes beyond [`MAX_MESSAGE`] that were dropped.
     pub dropped_bytes: u64,
+    /// The header, if joining had to know it and the message is that one line.
+    pub(crate) header: Option<Header<'a>>,
+}
+
+impl<'a> Joined<'a> {
+    /// A message of one line.
+    pub fn line(text: &'a [u8]) -> Self {
+        Self { text, time: 0, lines: 1, dropped_bytes: 0, header: None }
+    }
 }
 
 /// Joins the lines of one stream.
 #[derive(Debug, Default)]
 pub struct Joiner {
     text: Vec<u8>,
+    /// The header of the first line, if it was looked for.
+    header: Option<Span>,
     lines: u32,
     time: UnixNanos,
     last_line: UnixNanos,
@@ -109,7 +121,7 @@ impl Joiner {
             return;
         }
         if starts_with_time(line) {
-            return self.start(line, now, State::Dated, true, emit);
+            return self.start(line, None, now, State::Dated, true, emit);
         }
         if self.state == State::Dated {
             self.state = State::start(&Shape::of(&self.text), &self.text);
@@ -128,7 +140,10 @@ impl Joiner {
                 self.append_with_blanks(line);
                 self.state = state;
             }
-            None => return self.start(line, now, State::start(&shape, line), shape.dated, emit),
+            None => {
+                let state = State::start(&shape, line);
+                return self.start(line, shape.span, now, state, shape.dated, emit);
+            }
         }
         self.last_line = now;
     }
@@ -185,8 +200,9 @@ impl Joiner {
         self.append(line);
     }
 
-    fn start(&mut self, line: &[u8], now: UnixNanos, state: State, dated: bool, emit: Emit<'_>) {
+    fn start(&mut self, line: &[u8], header: Option<Span>, now: UnixNanos, state: State, dated: bool, emit: Emit<'_>) {
         self.complete(emit);
+        self.header = header;
         self.learned.note(dated);
         self.time = now;
         self.last_line = now;
@@ -245,7 +261,8 @@ impl Joiner {
             self.release(self.last_line, emit);
         }
         if self.lines > 0 {
-            emit(Joined { text: &self.text, time: self.time, lines: self.lines, dropped_bytes: self.dropped_bytes });
+            let header = self.header.as_ref().filter(|_| self.lines == 1 && self.dropped_bytes == 0).map(|span| span.header(&self.text));
+            emit(Joined { text: &self.text, time: self.time, lines: self.lines, dropped_bytes: self.dropped_bytes, header });
         }
         self.empty_lines += u64::from(std::mem::take(&mut self.blanks));
         self.text.clear();

@@ -1,7 +1,7 @@
 //! Takes one message apart: which bytes are text, what severity, logger, trace and exception it names.
 //! Must never change the text; everything it returns borrows from the line where that is possible.
 
-use crate::header;
+use crate::header::{self, Header};
 use crate::severity::Severity;
 use crate::signature::{self, HashSink};
 use crate::structured::{self, Fields, Format};
@@ -30,12 +30,12 @@ pub(crate) enum Detail {
 }
 
 impl<'a> Message<'a> {
-    /// Takes a line (or joined lines) apart.
-    pub(crate) fn parse(line: &'a [u8], detail: Detail) -> Self {
+    /// Takes a line (or joined lines) apart, whose header may be known.
+    pub(crate) fn parse(line: &'a [u8], header: Option<Header<'a>>, detail: Detail) -> Self {
         if let Some(message) = Self::structured(line, detail) {
             return message;
         }
-        let header = header::parse(line);
+        let header = header.unwrap_or_else(|| header::parse(line));
         let text = &line[header.message_start..];
         if header.message_start > 0
             && let Some(mut message) = Self::structured(text, detail)
@@ -92,7 +92,7 @@ impl<'a> Message<'a> {
         }
     }
 
-    fn fall_back_to(&mut self, header: &header::Header<'a>) {
+    fn fall_back_to(&mut self, header: &Header<'a>) {
         if !self.severity.is_specified() {
             self.severity = header.severity;
             self.severity_text = Cow::Borrowed(header.severity_text);

@@ -94,8 +94,8 @@ impl Pipeline {
     }
 
     /// Counts a message without making a record of it; returns its pattern and severity.
-    pub fn count(&mut self, table: &mut PatternTable, text: &[u8], fallback: Severity, now: UnixNanos) -> (PatternId, Severity) {
-        let message = Message::parse(text, Detail::Pattern);
+    pub fn count(&mut self, table: &mut PatternTable, joined: &Joined<'_>, fallback: Severity, now: UnixNanos) -> (PatternId, Severity) {
+        let message = Message::parse(joined.text, joined.header, Detail::Pattern);
         let exception = exception::in_text(&message.text);
         let severity = severity_of(&message, fallback, exception.is_some());
         let kind = exception.map(|exception| exception.kind).unwrap_or_default();
@@ -105,8 +105,9 @@ impl Pipeline {
     }
 
     /// Counts a message and makes its record. `fallback` is what the envelope says of severity (journald's `PRIORITY`).
-    pub fn record(&mut self, table: &mut PatternTable, text: &[u8], fallback: Severity, now: UnixNanos) -> Record {
-        let message = Message::parse(text, Detail::Everything);
+    pub fn record(&mut self, table: &mut PatternTable, joined: &Joined<'_>, fallback: Severity, now: UnixNanos) -> Record {
+        let text = joined.text;
+        let message = Message::parse(text, joined.header, Detail::Everything);
         let found = exception::in_text(&message.text);
         let exception = self.exception_of(&message, found);
         let severity = severity_of(&message, fallback, exception.is_some());
@@ -131,7 +132,7 @@ impl Pipeline {
             trace,
             exception,
             pattern,
-            dropped_bytes: 0,
+            dropped_bytes: joined.dropped_bytes,
         }
     }
 
@@ -209,7 +210,7 @@ impl Source {
         now: UnixNanos,
         mut record: impl FnMut(Record, UnixNanos),
     ) {
-        self.joiner.push(line, now, |joined| record(pipeline.joined(table, joined, fallback, now), joined.time));
+        self.joiner.push(line, now, |joined| record(pipeline.record(table, &joined, fallback, now), joined.time));
     }
 
     /// Completes a message that nothing followed for a while.
@@ -221,7 +222,7 @@ impl Source {
         now: UnixNanos,
         mut record: impl FnMut(Record, UnixNanos),
     ) {
-        self.joiner.flush_idle(now, |joined| record(pipeline.joined(table, joined, fallback, now), joined.time));
+        self.joiner.flush_idle(now, |joined| record(pipeline.record(table, &joined, fallback, now), joined.time));
     }
 
     /// Completes the open message: the source ends.
@@ -233,13 +234,7 @@ impl Source {
         now: UnixNanos,
         mut record: impl FnMut(Record, UnixNanos),
     ) {
-        self.joiner.flush(|joined| record(pipeline.joined(table, joined, fallback, now), joined.time));
-    }
-}
-
-impl Pipeline {
-    fn joined(&mut self, table: &mut PatternTable, joined: Joined<'_>, fallback: Severity, now: UnixNanos) -> Record {
-        Record { dropped_bytes: joined.dropped_bytes, ..self.record(table, joined.text, fallback, now) }
+        self.joiner.flush(|joined| record(pipeline.record(table, &joined, fallback, now), joined.time));
     }
 }
 
@@ -251,7 +246,7 @@ mod tests {
     fn record(line: &str) -> Record {
         let mut pipeline = Pipeline::new(Settings::default(), 1 << 20);
         let mut table = pipeline.table();
-        pipeline.record(&mut table, line.as_bytes(), Severity::UNSPECIFIED, 0)
+        pipeline.record(&mut table, &Joined::line(line.as_bytes()), Severity::UNSPECIFIED, 0)
     }
 
     #[test]
@@ -293,10 +288,10 @@ mod tests {
     fn severity_of_the_envelope_and_of_an_exception_count_last() {
         let mut pipeline = Pipeline::new(Settings::default(), 1 << 20);
         let mut table = pipeline.table();
-        assert_eq!(pipeline.record(&mut table, b"text", Severity::WARN, 0).severity, Severity::WARN);
-        assert_eq!(pipeline.record(&mut table, b"INFO: text", Severity::WARN, 0).severity, Severity::INFO);
+        assert_eq!(pipeline.record(&mut table, &Joined::line(b"text"), Severity::WARN, 0).severity, Severity::WARN);
+        assert_eq!(pipeline.record(&mut table, &Joined::line(b"INFO: text"), Severity::WARN, 0).severity, Severity::INFO);
         assert_eq!(
-            pipeline.record(&mut table, b"java.lang.Error: x\n\tat a.b(C.java:1)", Severity::UNSPECIFIED, 0).severity,
+            pipeline.record(&mut table, &Joined::line(b"java.lang.Error: x\n\tat a.b(C.java:1)"), Severity::UNSPECIFIED, 0).severity,
             Severity::ERROR
         );
     }
@@ -306,7 +301,7 @@ mod tests {
         for line in ["login with password: hunter done", "Authorization: Bearer abcdefgh", "token=abc", "password hunter"] {
             let mut pipeline = Pipeline::new(Settings::default(), 1 << 20);
             let mut table = pipeline.table();
-            let id = pipeline.record(&mut table, line.as_bytes(), Severity::UNSPECIFIED, 0).pattern;
+            let id = pipeline.record(&mut table, &Joined::line(line.as_bytes()), Severity::UNSPECIFIED, 0).pattern;
             let template = table.template_of(id).expect("a template");
             assert!(line == "password hunter" || !template.contains("hunter") && !template.contains("abc"), "{template}");
         }
@@ -319,7 +314,7 @@ mod tests {
             let with = |redactor: Redactor| {
                 let mut pipeline = Pipeline::new(Settings { redactor, ..Settings::default() }, 1 << 20);
                 let mut table = pipeline.table();
-                pipeline.record(&mut table, line.as_bytes(), Severity::UNSPECIFIED, 0).pattern
+                pipeline.record(&mut table, &Joined::line(line.as_bytes()), Severity::UNSPECIFIED, 0).pattern
             };
             let rule = crate::redact::Rule::new(&name);
             prop_assert_eq!(with(Redactor::default()), with(Redactor::new(rule.into_iter().collect())));

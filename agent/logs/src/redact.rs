@@ -1,10 +1,11 @@
 //! Replaces secrets in what leaves the process: keys, tokens, credentials, passwords.
 //! Must never change a pattern's id: it works on bodies and attributes, after and apart from recognition.
 //!
-//! Every rule starts from a short literal that a vectorised search finds; a text without any of them is not copied.
+//! Every rule starts from a mark or a short literal. One search for all literals tells most texts that have none; a text without any
+//! secret is not copied.
 
 use crate::bytes::{is_alphanumeric, is_space, run_end};
-use memchr::memmem::Finder;
+use aho_corasick::packed::Searcher;
 use std::borrow::Cow;
 use std::sync::LazyLock;
 
@@ -55,6 +56,16 @@ const SECRET_NAMES: [&[u8]; 12] = [
     b"credential",
 ];
 
+/// A bit for each letter that one of them ends in: most names are told by it alone.
+const LAST_LETTERS: u32 = {
+    let (mut letters, mut at) = (0u32, 0);
+    while at < SECRET_NAMES.len() {
+        letters |= 1 << (SECRET_NAMES[at][SECRET_NAMES[at].len() - 1] - b'a');
+        at += 1;
+    }
+    letters
+};
+
 /// Prefixes of tokens that services hand out, and the least length of what follows.
 const TOKEN_PREFIXES: [(&[u8], usize); 14] = [
     (b"AKIA", 16),
@@ -73,9 +84,18 @@ const TOKEN_PREFIXES: [(&[u8], usize); 14] = [
     (b"npm_", 30),
 ];
 
-/// The same, ready to search: setting a search up costs more than a search in one line.
-static TOKEN_FINDERS: LazyLock<Vec<(Finder<'static>, usize)>> =
-    LazyLock::new(|| TOKEN_PREFIXES.iter().map(|(prefix, least)| (Finder::new(prefix), *least)).collect());
+/// Where a private key begins (RFC 7468).
+const PRIVATE_KEY: &[u8] = b"-----BEGIN ";
+/// How the JSON of a token's header and payload begins: `{"` in base64url.
+const JSON_IN_BASE64: &[u8] = b"eyJ";
+/// The ends of `Bearer ` and `Basic `, of which the first letter may be small.
+const SCHEMES: [&[u8]; 2] = [b"earer ", b"asic "];
+
+/// All literals, for one vectorised search that tells whether a text has any; `None` on a machine that has no such instructions.
+static LITERALS: LazyLock<Option<Searcher>> = LazyLock::new(|| {
+    let prefixes = TOKEN_PREFIXES.iter().map(|(prefix, _)| *prefix);
+    Searcher::new(prefixes.chain([PRIVATE_KEY, JSON_IN_BASE64]).chain(SCHEMES))
+});
 
 impl Redactor {
     /// The default rules and these.
@@ -123,15 +143,19 @@ impl Redactor {
     }
 
     fn find(&self, text: &[u8], secrets: &mut Vec<(usize, usize)>) {
-        private_keys(text, secrets);
-        json_web_tokens(text, secrets);
-        url_credentials(text, secrets);
         for at in memchr::memchr2_iter(b'=', b':', text) {
+            if text[at..].starts_with(b"://") {
+                url_credentials(text, at + 3, secrets);
+            }
             named_value(text, at, secrets);
         }
-        schemes(text, secrets);
-        for (finder, least) in TOKEN_FINDERS.iter() {
-            tokens(text, finder, *least, secrets);
+        if LITERALS.as_ref().is_none_or(|literals| literals.find(text).is_some()) {
+            private_keys(text, secrets);
+            json_web_tokens(text, secrets);
+            schemes(text, secrets);
+            for (prefix, least) in TOKEN_PREFIXES {
+                tokens(text, prefix, least, secrets);
+            }
         }
         for rule in &self.rules {
             rule.find(text, secrets);
@@ -157,9 +181,9 @@ impl Rule {
 /// `-----BEGIN … PRIVATE KEY-----` to its end, or to the end of the text.
 fn private_keys(text: &[u8], secrets: &mut Vec<(usize, usize)>) {
     let mut from = 0;
-    while let Some(found) = memchr::memmem::find(&text[from..], b"-----BEGIN ") {
+    while let Some(found) = memchr::memmem::find(&text[from..], PRIVATE_KEY) {
         let start = from + found;
-        from = start + 11;
+        from = start + PRIVATE_KEY.len();
         let line = &text[from..text.len().min(from + 64)];
         let Some(marker) = memchr::memmem::find(line, b"PRIVATE KEY") else { continue };
         let body = from + marker + 11;
@@ -172,11 +196,11 @@ fn private_keys(text: &[u8], secrets: &mut Vec<(usize, usize)>) {
 
 /// Three base64url parts, the first two of which begin as JSON does (RFC 7519).
 fn json_web_tokens(text: &[u8], secrets: &mut Vec<(usize, usize)>) {
-    for start in memchr::memmem::find_iter(text, b"eyJ") {
+    for start in memchr::memmem::find_iter(text, JSON_IN_BASE64) {
         let end = run_end(text, start, |byte| is_token_byte(byte) || byte == b'.');
         let mut parts = text[start..end].split(|byte| *byte == b'.');
         let (header, payload) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
-        if header.len() >= 8 && payload.starts_with(b"eyJ") && parts.next().is_some() {
+        if header.len() >= 8 && payload.starts_with(JSON_IN_BASE64) && parts.next().is_some() {
             secrets.push((start, end));
         }
     }
@@ -186,18 +210,15 @@ fn is_token_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_')
 }
 
-/// `scheme://user:password@host`.
-fn url_credentials(text: &[u8], secrets: &mut Vec<(usize, usize)>) {
-    for scheme in memchr::memmem::find_iter(text, b"://") {
-        let start = scheme + 3;
-        let window = &text[start..text.len().min(start + 512)];
-        let end = window
-            .iter()
-            .position(|byte| is_space(*byte) || matches!(byte, b'/' | b'?' | b'#' | b'"' | b'\'' | b'<' | b'>'))
-            .unwrap_or(window.len());
-        if let Some(at) = memchr::memrchr(b'@', &window[..end]).filter(|at| *at > 0) {
-            secrets.push((start, start + at));
-        }
+/// `scheme://user:password@host`; `start` is where the authority begins (RFC 3986 section 3.2).
+fn url_credentials(text: &[u8], start: usize, secrets: &mut Vec<(usize, usize)>) {
+    let window = &text[start..text.len().min(start + 512)];
+    let end = window
+        .iter()
+        .position(|byte| is_space(*byte) || matches!(byte, b'/' | b'?' | b'#' | b'"' | b'\'' | b'<' | b'>'))
+        .unwrap_or(window.len());
+    if let Some(at) = memchr::memrchr(b'@', &window[..end]).filter(|at| *at > 0) {
+        secrets.push((start, start + at));
     }
 }
 
@@ -223,9 +244,9 @@ fn named_value(text: &[u8], at: usize, secrets: &mut Vec<(usize, usize)>) {
 
 /// Whether a name ends as the names of secrets do.
 pub(crate) fn is_secret(name: &[u8]) -> bool {
-    let Some(last) = name.last().map(u8::to_ascii_lowercase) else { return false };
-    let ends = |secret: &[u8]| name.len() >= secret.len() && name[name.len() - secret.len()..].eq_ignore_ascii_case(secret);
-    SECRET_NAMES.iter().any(|secret| secret.last() == Some(&last) && ends(secret))
+    let Some(last) = name.last().filter(|last| last.is_ascii_alphabetic()) else { return false };
+    let may = LAST_LETTERS >> ((last | 0x20) - b'a') & 1 != 0;
+    may && SECRET_NAMES.iter().any(|secret| name.len() >= secret.len() && name[name.len() - secret.len()..].eq_ignore_ascii_case(secret))
 }
 
 fn value_end(text: &[u8], start: usize) -> usize {
@@ -238,7 +259,7 @@ fn quoted_end(text: &[u8], start: usize) -> usize {
 
 /// `Bearer …` and `Basic …` (RFC 6750, RFC 7617); short words are prose.
 fn schemes(text: &[u8], secrets: &mut Vec<(usize, usize)>) {
-    for scheme in [&b"earer "[..], b"asic "] {
+    for scheme in SCHEMES {
         for found in memchr::memmem::find_iter(text, scheme) {
             let capital = found > 0 && matches!(text[found - 1], b'B' | b'b') && (found < 2 || !is_alphanumeric(text[found - 2]));
             let start = found + scheme.len();
@@ -251,9 +272,9 @@ fn schemes(text: &[u8], secrets: &mut Vec<(usize, usize)>) {
     }
 }
 
-fn tokens(text: &[u8], finder: &Finder<'_>, least: usize, secrets: &mut Vec<(usize, usize)>) {
-    for start in finder.find_iter(text) {
-        let body = start + finder.needle().len();
+fn tokens(text: &[u8], prefix: &[u8], least: usize, secrets: &mut Vec<(usize, usize)>) {
+    for start in memchr::memmem::find_iter(text, prefix) {
+        let body = start + prefix.len();
         let end = run_end(text, body, |byte| is_token_byte(byte) || byte == b'.');
         if end - body >= least && (start == 0 || !is_alphanumeric(text[start - 1])) {
             secrets.push((start, end));

@@ -513,10 +513,10 @@ impl<'a, 'b, S: Sink> Scanner<'a, 'b, S> {
 
     #[inline]
     fn token_run(&self, start: usize) -> (usize, u8) {
-        let mut flags = 0u8;
-        let mut end = start;
-        while let Some(&byte) = self.text.get(end) {
-            let class = CLASS[usize::from(byte)];
+        let text = self.text;
+        let (mut flags, mut end) = (0u8, start);
+        while end < text.len() {
+            let class = CLASS[usize::from(text[end])];
             if class & END != 0 {
                 break;
             }
@@ -647,10 +647,16 @@ impl<'a, 'b, S: Sink> Scanner<'a, 'b, S> {
     /// Whether the word is what `password: ` or `Bearer ` announces.
     #[inline]
     fn is_secret_value(&self, word: &[u8], start: usize) -> bool {
-        let mark = self.glue.bytes[0];
-        (mark == b':' || word.len() >= 8 || self.glue.len > 1) && self.follows_secret_name(word, start)
+        let may = match self.glue.as_bytes() {
+            [] => false,
+            // Behind `Bearer` or `Basic`, or more than one blank.
+            [b' '] => word.len() >= 8 && start >= 2 && matches!(self.text[start - 2], b'r' | b'c' | b' ' | b'\t'),
+            glue => glue.contains(&b':'),
+        };
+        may && self.follows_secret_name(word, start)
     }
 
+    #[inline(never)]
     fn follows_secret_name(&self, word: &[u8], start: usize) -> bool {
         match self.glue.as_bytes() {
             b" " => word.len() >= 8 && follows_scheme(&self.text[..start]),
@@ -672,6 +678,7 @@ impl<'a, 'b, S: Sink> Scanner<'a, 'b, S> {
         word[0].is_ascii_uppercase() && (3..=9).contains(&word.len()) && self.is_date_name(word, end)
     }
 
+    #[inline(never)]
     fn is_date_name(&self, word: &[u8], end: usize) -> bool {
         if !(is_month(word) || is_weekday(word)) {
             return false;

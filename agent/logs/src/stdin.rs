@@ -1,7 +1,7 @@
 //! What `remora patterns` and `remora join-lines` do: lines in, one line out for each, with the code the agent runs.
 //! Must never lose or add a line.
 
-use crate::join::Joiner;
+use crate::join::{Joined, Joiner};
 use crate::lines::{self, LineStats};
 use crate::pipeline::{Pipeline, Settings};
 use crate::severity::Severity;
@@ -89,7 +89,7 @@ impl Patterns {
 
     fn observe(&mut self, line: &[u8]) {
         let line = terminal::plain(line, &mut self.plain);
-        self.held.push(self.pipeline.count(&mut self.table, line, Severity::UNSPECIFIED, 0));
+        self.held.push(self.pipeline.count(&mut self.table, &Joined::line(line), Severity::UNSPECIFIED, 0));
     }
 
     fn write(&mut self, writer: &mut impl Write) -> io::Result<()> {

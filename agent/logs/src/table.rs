@@ -146,6 +146,10 @@ pub struct PatternTable {
     changes_dropped: u64,
     /// No pattern can be idle before this time.
     next_idle_check: u64,
+    /// Patterns that came or went so far.
+    moves: u64,
+    /// What was known when the cached messages had no room.
+    no_room_since: (u64, u32),
     /// Words of the patterns, by layout.
     familiar: Familiar,
     /// Words that were learned to vary.
@@ -156,6 +160,8 @@ pub struct PatternTable {
 }
 
 const NOT_CACHED: u32 = u32::MAX;
+/// In the cache: no pattern describes the message, and there is no room for one while the table is full.
+const NO_ROOM: u32 = u32::MAX - 1;
 
 impl PatternTable {
     /// An empty table.
@@ -176,6 +182,8 @@ impl PatternTable {
             changes: VecDeque::new(),
             changes_dropped: 0,
             next_idle_check: 0,
+            moves: 0,
+            no_room_since: (0, 0),
             familiar: Familiar::default(),
             values: Values::default(),
             tails: Tails::default(),
@@ -204,7 +212,7 @@ impl PatternTable {
         budget: &mut MemoryBudget,
     ) -> PatternId {
         let (cached, index) = self.cache[self.cache_place(hash)];
-        if cached == hash && index != NOT_CACHED {
+        if cached == hash && (index < NO_ROOM || index == NO_ROOM && self.still_no_room(now)) {
             return self.count(index, severity, now);
         }
         self.observe_unknown(hash, parts, severity, now, budget)
@@ -253,6 +261,7 @@ impl PatternTable {
         };
         let index = index.and_then(|index| self.relearn(index, severity, now, budget));
         let Some(index) = index else {
+            self.remember_no_room(hash);
             return self.count_overflow(severity);
         };
         self.remember(hash, index);
@@ -306,6 +315,7 @@ impl PatternTable {
         self.buckets.entry(pattern.template.layout()).or_default().push(index);
         self.by_id.insert(pattern.id, index);
         self.unalias(pattern.id);
+        self.moves += 1;
         self.live += 1;
         self.familiar.add(pattern.template.slots());
         self.values.note_announcers(&pattern.template);
@@ -332,6 +342,7 @@ impl PatternTable {
         for entry in self.cache.iter_mut().filter(|entry| entry.1 == index) {
             *entry = (0, NOT_CACHED);
         }
+        self.moves += 1;
         self.live -= 1;
         self.template_bytes -= pattern.taken;
         budget.give_back(pattern.taken);
@@ -385,6 +396,30 @@ impl PatternTable {
         let place = self.cache_place(hash);
         self.cache_lost += usize::from(self.cache[place].1 != NOT_CACHED);
         self.cache[place] = (hash, index);
+    }
+
+    /// As [`Self::remember`], for a message that a full table has no place for; never at the cost of one that has.
+    fn remember_no_room(&mut self, hash: u64) {
+        let known = self.knowledge();
+        if std::mem::replace(&mut self.no_room_since, known) != known {
+            for entry in self.cache.iter_mut().filter(|entry| entry.1 == NO_ROOM) {
+                *entry = (0, NOT_CACHED);
+            }
+        }
+        let place = self.cache_place(hash);
+        if self.is_full() && self.cache[place].1 >= NO_ROOM {
+            self.cache[place] = (hash, NO_ROOM);
+        }
+    }
+
+    /// Whether a message that had no place would have none now: nothing was learned since, and no pattern can give way.
+    fn still_no_room(&self, now: u64) -> bool {
+        now < self.next_idle_check && self.no_room_since == self.knowledge()
+    }
+
+    /// What grows with all that is learned: patterns that came or went, and words.
+    fn knowledge(&self) -> (u64, u32) {
+        (self.moves, self.values.len())
     }
 
     fn push_change(&mut self, change: Change) {

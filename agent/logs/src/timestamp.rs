@@ -46,12 +46,18 @@ fn tai64n(text: &[u8]) -> Option<usize> {
 /// The first bytes of `text`, if they have the most frequent form: `2026-11-25 15:04:05`, with a blank, `T` or `_` between date and time.
 #[inline]
 fn date_and_time(text: &[u8]) -> Option<&[u8; 19]> {
-    const DIGITS: [usize; 14] = [0, 1, 2, 3, 5, 6, 8, 9, 11, 12, 14, 15, 17, 18];
     let start = text.first_chunk::<19>()?;
-    let marks =
-        start[4] == b'-' && start[7] == b'-' && start[13] == b':' && start[16] == b':' && matches!(start[10], b' ' | b'T' | b't' | b'_');
-    let digits = || DIGITS.iter().fold(0, |highest, at| start[*at].wrapping_sub(b'0').max(highest)) < 10;
-    (marks && digits()).then_some(start)
+    let is_day = start[8].is_ascii_digit() && start[9].is_ascii_digit() && matches!(start[10], b' ' | b'T' | b't' | b'_');
+    (is_day && has_form(start.first_chunk()?, b"0000-00-") && has_form(start.last_chunk()?, b"00:00:00")).then_some(start)
+}
+
+/// Whether eight bytes are those of `form`, in which `0` stands for any digit: all of them are compared at once.
+#[inline]
+fn has_form(text: &[u8; 8], form: &[u8; 8]) -> bool {
+    // A digit differs from `0` by at most 9, and 6 more carry into the upper half of a byte what is larger; of a mark, 15 carry any difference.
+    let most = form.map(|byte| if byte == b'0' { 6 } else { 15 });
+    let difference = u64::from_ne_bytes(*text) ^ u64::from_ne_bytes(*form);
+    (difference.wrapping_add(u64::from_ne_bytes(most)) | difference) & 0xf0f0_f0f0_f0f0_f0f0 == 0
 }
 
 struct Cursor<'a> {
@@ -106,6 +112,12 @@ impl<'a> Cursor<'a> {
 
     /// `HH:MM:SS`, a fraction and a zone, where the last two are optional.
     fn time_of_day(&mut self) -> Option<()> {
+        let rest = self.text.get(self.at..)?;
+        if rest.first_chunk().is_some_and(|clock| has_form(clock, b"00:00:00")) && !rest.get(8).is_some_and(u8::is_ascii_digit) {
+            self.at += 8;
+            self.fraction_and_zone();
+            return Some(());
+        }
         self.digits(1, 2)?;
         let separator = self.one_of(b":.")?;
         self.digits(2, 2)?;
@@ -116,10 +128,12 @@ impl<'a> Cursor<'a> {
     }
 
     fn fraction_and_zone(&mut self) {
-        self.optional(|cursor| {
-            cursor.one_of(b".,:")?;
-            cursor.digits(1, 9)
-        });
+        if matches!(self.text.get(self.at), Some(b'.' | b',' | b':')) {
+            let end = run_end(self.text, self.at + 1, |byte| byte.is_ascii_digit());
+            if (2..=10).contains(&(end - self.at)) {
+                self.at = end;
+            }
+        }
         self.optional(Self::zone);
     }
 
@@ -172,6 +186,11 @@ impl<'a> Cursor<'a> {
 }
 
 fn numeric(text: &[u8]) -> Option<usize> {
+    if let Some(start) = date_and_time(text).filter(|_| !text.get(19).is_some_and(u8::is_ascii_digit)) {
+        let mut cursor = Cursor { text, at: start.len() };
+        cursor.fraction_and_zone();
+        return Some(cursor.at);
+    }
     let digits = run_end(text, 0, |byte| byte.is_ascii_digit());
     let next = text.get(digits).copied();
     match (digits, next) {
@@ -202,14 +221,9 @@ fn finish(text: &[u8], step: impl FnOnce(&mut Cursor<'_>) -> Option<()>) -> Opti
     Some(cursor.at)
 }
 
-/// `2026-11-25T15:04:05.000Z`, `2026/11/25 15:04:05,000`, `2026-11-25-15.04.05.000000`, or the date alone.
+/// `2026/11/25 15:04:05,000`, `2026-11-25-15.04.05.000000`, or the date alone.
 fn year_first(text: &[u8]) -> Option<usize> {
     finish(text, |cursor| {
-        if let Some(start) = date_and_time(text).filter(|_| !text.get(19).is_some_and(u8::is_ascii_digit)) {
-            cursor.at = start.len();
-            cursor.fraction_and_zone();
-            return Some(());
-        }
         cursor.digits(4, 4)?;
         let separator = cursor.one_of(b"-/.")?;
         cursor.digits(1, 2)?;
@@ -397,16 +411,14 @@ fn fraction(text: &[u8], at: usize) -> (u64, usize) {
     if !matches!(text.get(at), Some(b'.' | b',')) {
         return (0, at);
     }
-    let (mut value, mut unit, mut end) = (0u64, 1_000_000_000u64, at + 1);
-    while let Some(digit) = text.get(end).map(|byte| byte.wrapping_sub(b'0')).filter(|digit| *digit < 10) {
-        if unit > 1 {
-            value = value * 10 + u64::from(digit);
-            unit /= 10;
-        }
-        end += 1;
-    }
-    (value * unit, end)
+    const NANOS: usize = 9;
+    let digits = &text[at + 1..run_end(text, at + 1, |byte| byte.is_ascii_digit())];
+    let told = &digits[..digits.len().min(NANOS)];
+    let value = told.iter().fold(0, |value, digit| value * 10 + u64::from(digit - b'0'));
+    (value * POWERS_OF_TEN[NANOS - told.len()], at + 1 + digits.len())
 }
+
+const POWERS_OF_TEN: [u64; 10] = [1, 10, 100, 1_000, 10_000, 100_000, 1_000_000, 10_000_000, 100_000_000, 1_000_000_000];
 
 fn zone_seconds(zone: &[u8]) -> Option<i64> {
     match zone {
@@ -487,11 +499,22 @@ mod tests {
         assert_eq!(rfc3339(b"1970-01-01T00:00:01Z"), Some(1_000_000_000));
         assert_eq!(rfc3339(b"2016-10-06T00:17:09.669794202Z"), Some(1_475_713_029_669_794_202));
         assert_eq!(rfc3339(b"2016-10-06T02:17:09.5+02:00"), Some(1_475_713_029_500_000_000));
+        assert_eq!(rfc3339(b"2016-10-06T00:17:09.0000000019Z"), Some(1_475_713_029_000_000_001));
         assert_eq!(rfc3339(b"2016-10-06T02:17:09"), None);
         assert_eq!(rfc3339(b"2016-13-06T02:17:09Z"), None);
     }
 
     proptest! {
+        #[test]
+        fn a_form_is_met_by_digits_and_its_marks_alone(text in any::<[u8; 8]>(), near in "[0-9:;/-]{2}[0-9:.]{6}") {
+            let near: [u8; 8] = near.into_bytes().try_into().expect("eight bytes");
+            for text in [text, near, *b"15:04:05", *b"1:304:05", *b"15:04:0:"] {
+                let form = b"00:00:00";
+                let meets = text.iter().zip(form).all(|(byte, form)| if *form == b'0' { byte.is_ascii_digit() } else { byte == form });
+                prop_assert_eq!(has_form(&text, form), meets);
+            }
+        }
+
         #[test]
         fn any_bytes_are_safe(text in proptest::collection::vec(any::<u8>(), 0..60)) {
             prop_assert!(end(&text).is_none_or(|end| end <= text.len()));

@@ -2,6 +2,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
+use remora_logs::join::Joined;
 use remora_logs::{Pipeline, Settings, Severity};
 
 fuzz_target!(|data: &[u8]| {
@@ -9,7 +10,7 @@ fuzz_target!(|data: &[u8]| {
     let mut table = pipeline.load_table(data, 0);
     let mut messages = 0u64;
     for line in data.split(|byte| *byte == b'\n') {
-        pipeline.record(&mut table, line, Severity::UNSPECIFIED, 0);
+        pipeline.record(&mut table, &Joined::line(line), Severity::UNSPECIFIED, 0);
         messages += 1;
     }
     assert_eq!(table.take_counts().iter().map(|count| count.messages).sum::<u64>(), messages);

@@ -10,12 +10,20 @@ pub fn decode(line: &[u8]) -> Option<Entry<'_>> {
     let line = without_line_end(line);
     let (time, rest) = field(line)?;
     let time = timestamp::rfc3339(time)?;
-    let (stream, rest) = field(rest)?;
-    let stream = Stream::of(stream)?;
-    let (tags, text) = field(rest).unwrap_or((rest, &[]));
-    let part = match tags {
-        [b'F'] | [b'F', b':', ..] => Part::Full,
-        [b'P'] | [b'P', b':', ..] => Part::Partial,
+    let (stream, rest) = match rest.split_first_chunk()? {
+        (b"stdout ", rest) => (Stream::Stdout, rest),
+        (b"stderr ", rest) => (Stream::Stderr, rest),
+        _ => return None,
+    };
+    let (part, tags) = match rest.split_first()? {
+        (b'F', tags) => (Part::Full, tags),
+        (b'P', tags) => (Part::Partial, tags),
+        _ => return None,
+    };
+    let text = match tags {
+        [] => tags,
+        [b' ', text @ ..] => text,
+        [b':', more @ ..] => field(more).map_or(&[][..], |(_, text)| text),
         _ => return None,
     };
     Some(Entry { time: Some(time), stream, part, text: Cow::Borrowed(text) })

@@ -2,7 +2,7 @@
 //! Must stay a pure function of the line.
 
 use crate::bytes::{contains, is_alphanumeric, run_end, trim};
-use crate::header;
+use crate::header::{self, Span};
 use crate::severity::Severity;
 use crate::timestamp;
 
@@ -49,7 +49,7 @@ pub(crate) enum Start {
 }
 
 /// A line looked at.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Shape {
     /// It starts with a time.
     pub(crate) dated: bool,
@@ -57,6 +57,8 @@ pub(crate) struct Shape {
     pub(crate) severity: Severity,
     /// It has a time or a level.
     pub(crate) header: bool,
+    /// Its header, if it was looked for.
+    pub(crate) span: Option<Span>,
     /// It starts with white space.
     pub(crate) indented: bool,
     /// The report it begins.
@@ -73,14 +75,21 @@ impl Shape {
             (_, true) => None,
             _ => start(line),
         };
-        let none = Self { dated: false, severity: Severity::UNSPECIFIED, header: false, indented, start };
+        let none = Self { dated: false, severity: Severity::UNSPECIFIED, header: false, span: None, indented, start };
         if start.is_some_and(|start| start != Start::Php) || (indented && !starts_with_time(line)) {
             return none;
         }
         let header = header::parse(line);
         let header_seen = header.has_time || header.severity.is_specified();
         let start = start.or_else(|| start_behind_header(&line[header.message_start..]).filter(|_| header.message_start > 0));
-        Self { dated: header.has_time, severity: header.severity, header: header_seen, start, indented: indented && !header.has_time }
+        Self {
+            dated: header.has_time,
+            severity: header.severity,
+            header: header_seen,
+            span: Some(header.span(line)),
+            start,
+            indented: indented && !header.has_time,
+        }
     }
 
     /// Neither header nor indentation nor the begin of anything.
@@ -179,10 +188,13 @@ fn is_php(line: &[u8]) -> bool {
 /// `path:line:column: runtime error: text`.
 fn is_undefined_behaviour(line: &[u8]) -> bool {
     let window = &line[..line.len().min(512)];
-    let Some(at) = memchr::memmem::find(window, b": runtime error: ") else { return false };
-    let mut parts = window[..at].rsplit(|byte| *byte == b':');
+    let Some(blank) = window.iter().position(|byte| *byte == b' ') else { return false };
+    if !window[blank..].starts_with(b" runtime error: ") {
+        return false;
+    }
+    let mut parts = window[..blank].rsplit(|byte| *byte == b':');
     let is_number = |part: Option<&[u8]>| part.is_some_and(|part| !part.is_empty() && part.iter().all(u8::is_ascii_digit));
-    is_number(parts.next()) && is_number(parts.next()) && parts.next().is_some_and(|path| !path.is_empty() && !path.contains(&b' '))
+    parts.next() == Some(b"") && is_number(parts.next()) && is_number(parts.next()) && parts.next().is_some_and(|path| !path.is_empty())
 }
 
 fn equals_start(line: &[u8]) -> Option<Start> {

@@ -298,4 +298,16 @@ proptest! {
         let expected: Vec<String> = lines.iter().filter(|line| !whitespace_only(line)).map(|line| (*line).to_owned()).collect();
         prop_assert_eq!(rejoined, expected);
     }
+
+    #[test]
+    fn a_header_that_joining_found_is_that_of_the_message(lines in proptest::collection::vec("(2026-11-25 15:04:05 |Nov 25 15:04:05 db |INFO |\\[main\\] |app\\[12\\]: |WARN: |[a-z]{1,5} ){0,5}", 0..20)) {
+        let mut joiner = Joiner::default();
+        let mut headers = Vec::new();
+        let mut look = |joined: Joined<'_>| headers.extend(joined.header.map(|header| header == crate::header::parse(joined.text)));
+        for line in &lines {
+            joiner.push(line.as_bytes(), 0, &mut look);
+        }
+        joiner.flush(&mut look);
+        prop_assert!(headers.iter().all(|same| *same));
+    }
 }

@@ -82,14 +82,18 @@ pub(super) fn follows_scheme(before: &[u8]) -> bool {
 }
 
 /// Truth values and the many names of nothing.
+#[inline]
 pub(super) fn is_literal(word: &[u8]) -> bool {
     let first = word.first().map(|byte| byte | 0x20);
-    matches!(first, Some(b't' | b'f' | b'n' | b'u'))
-        && matches!(word.len(), 3..=5 | 9)
-        && matches!(
-            word,
-            b"true" | b"false" | b"True" | b"False" | b"TRUE" | b"FALSE" | b"null" | b"NULL" | b"nil" | b"None" | b"NaN" | b"undefined"
-        )
+    matches!(first, Some(b't' | b'f' | b'n' | b'u')) && matches!(word.len(), 3..=5 | 9) && is_truth_or_nothing(word)
+}
+
+#[inline(never)]
+fn is_truth_or_nothing(word: &[u8]) -> bool {
+    matches!(
+        word,
+        b"true" | b"false" | b"True" | b"False" | b"TRUE" | b"FALSE" | b"null" | b"NULL" | b"nil" | b"None" | b"NaN" | b"undefined"
+    )
 }
 
 pub(super) fn is_unit(word: &[u8]) -> bool {

@@ -180,6 +180,25 @@ fn idle_patterns_give_way() {
 }
 
 #[test]
+fn a_message_without_room_gets_a_place_when_a_pattern_is_idle_or_several_become_one() {
+    let overflow = overflow_id(Severity::INFO);
+    let mut budget = MemoryBudget::new(1 << 20);
+    let mut table = PatternTable::new(Limits { patterns: 4, idle_ns: 100, ..Limits::default() });
+    let mut observe = |message: &str, now: u64| table.observe(&[message.as_bytes()], Severity::INFO, now, &mut budget);
+    for message in ["first other text", "second quite another", "session opened for user ann", "session opened for user bob"] {
+        observe(message, 1);
+    }
+    let full = "disk quota of volume exceeded";
+    assert!((0..3).all(|_| observe(full, 2) == overflow), "four patterns are there");
+    for name in ["eve", "joe", "kim"] {
+        observe(&format!("session opened for user {name}"), 3);
+    }
+    assert_eq!(observe(full, 3), PatternId::of(full), "the sessions are one pattern now");
+    assert!((0..3).all(|_| observe("no place for this yet", 50) == overflow));
+    assert_eq!(observe("no place for this yet", 104), PatternId::of("no place for this yet"), "a pattern is idle");
+}
+
+#[test]
 fn saved_state_gives_the_same_ids() {
     let (mut before, mut budget) = table();
     for name in ["ann", "bob", "eve", "joe", "kim", "lee"] {

@@ -55,6 +55,11 @@ impl Values {
         }
     }
 
+    /// How many words are remembered.
+    pub(super) fn len(&self) -> u32 {
+        MAX_WORDS - self.left
+    }
+
     /// Words whose patterns have to be compared anew; told once.
     pub(super) fn take_news(&mut self) -> Vec<Slot> {
         std::mem::take(&mut self.news)

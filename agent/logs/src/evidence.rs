@@ -32,6 +32,8 @@ pub(crate) struct Evidence {
     identifiers: usize,
     /// Alone in brackets.
     enclosed: usize,
+    /// All that stands in square brackets, or behind a colon at the end of the message or in front of a comma.
+    slotted: usize,
     /// Behind a preposition or a colon.
     announced: usize,
     /// Behind a word that has values behind it in other patterns.
@@ -66,6 +68,7 @@ impl Evidence {
         self.participles += count(template.is_participle(place));
         self.identifiers += count(template.is_identifier(place));
         self.enclosed += count(template.is_enclosed(place));
+        self.slotted += count(template.is_slotted(place));
         self.announced += count(template.is_announced(place));
         self.named += count(announced);
         self.values += count(vocabulary.varies(template.slots()[place]));
@@ -98,6 +101,9 @@ impl Evidence {
             1 | 2 => 4,
             _ => 6,
         };
+        if open == 1 && self.fixed == 0 && self.participles == 0 && self.slotted == self.total {
+            return VALUES;
+        }
         if self.fixed > 0 || self.names_states() {
             STATES
         } else if self.first > 0 {

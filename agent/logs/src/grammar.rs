@@ -34,6 +34,29 @@ pub(crate) fn tells_failure(word: &[u8]) -> bool {
     lower(word, |word| STEMS.iter().any(|stem| word.starts_with(stem)) || negation(word) || matches!(word, b"reason" | b"closed" | b"lost"))
 }
 
+/// Whether a word says that something changes, so that what it changes `from` and `to` are values.
+pub(crate) fn tells_change(word: &[u8]) -> bool {
+    const STEMS: [&[u8]; 16] = [
+        b"chang",
+        b"transition",
+        b"switch",
+        b"mov",
+        b"upgrad",
+        b"downgrad",
+        b"promot",
+        b"demot",
+        b"updat",
+        b"modif",
+        b"state",
+        b"status",
+        b"role",
+        b"mode",
+        b"level",
+        b"went",
+    ];
+    lower(word, |word| STEMS.iter().any(|stem| word.starts_with(stem)))
+}
+
 /// Whether a word has the form of a participle: what is or was done, rather than to whom.
 pub(crate) fn is_participle(word: &[u8]) -> bool {
     is_past_participle(word) || word.len() > 4 && word.ends_with(b"ing")

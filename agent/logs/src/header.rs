@@ -15,6 +15,7 @@ use crate::grammar;
 use crate::severity::Severity;
 use crate::timestamp;
 pub(crate) use libraries::{is_first_of_two, level_line};
+pub(crate) use programs::is_mnemonic;
 use std::ops::Range;
 use syslog::is_syslog_time;
 
@@ -52,6 +53,7 @@ pub fn parse(line: &[u8]) -> Header<'_> {
     let mut parser =
         Parser { text: line, at: 0, header: Header::default(), versioned: false, syslog_time: false, carrier: b"", is_inner: false };
     parser.run();
+    parser.message_level();
     let message_start = run_end(line, parser.at.min(line.len()), is_space);
     let logger = if parser.header.logger.is_empty() { parser.carrier } else { parser.header.logger };
     Header { message_start, logger, ..parser.header }
@@ -120,6 +122,7 @@ impl<'a> Parser<'a> {
             return;
         }
         self.ruby_letter();
+        self.clock_mark();
         self.letter_before_time();
         self.nest();
         if self.bracketed_columns() {
@@ -152,13 +155,20 @@ impl<'a> Parser<'a> {
     /// What stands behind the times.
     fn columns(&mut self) {
         self.pipe_columns();
-        if self.category_level() {
+        if self.category_level() || self.sssd() {
             return;
         }
         if self.second_line_level() || self.logcat() || self.level_column() {
             self.after_level();
         } else if !self.program() {
             self.distant_level();
+        }
+    }
+
+    /// A level that the message itself starts with, where no column has one.
+    fn message_level(&mut self) {
+        if !self.header.severity.is_specified() && !self.cisco_mnemonic() {
+            self.named_warning();
         }
     }
 
@@ -244,14 +254,16 @@ impl<'a> Parser<'a> {
     /// Where a time at `at` ends, also one in brackets.
     fn time_at(&self, at: usize) -> Option<usize> {
         let rest = self.text.get(at..)?;
-        if rest.first() != Some(&b'[') {
-            return timestamp::end(rest).map(|end| at + end);
-        }
+        let close = match rest.first()? {
+            b'[' => b']',
+            b'(' => b')',
+            _ => return timestamp::end(rest).map(|end| at + end),
+        };
         let inner = run_end(rest, 1, |byte| byte == b' ');
         let body = &rest[inner..];
-        let end = timestamp::end(body).or_else(|| uptime_end(body))?;
+        let end = timestamp::end(body).or_else(|| if close == b']' { uptime_end(body) } else { None })?;
         let end = end + body[end..].iter().take(12).take_while(|byte| matches!(byte, b' ' | b'#' | b'0'..=b'9')).count();
-        (body.get(end) == Some(&b']')).then_some(at + inner + end + 1)
+        (body.get(end) == Some(&close)).then_some(at + inner + end + 1)
     }
 
     /// The level, if it is the column in front of a time: `INFO 2026-11-25 15:04:05 message`, `[info] 2026-11-25 …`,
@@ -331,17 +343,19 @@ impl<'a> Parser<'a> {
         while self.peek() == Some(b'|') {
             self.at += 1;
         }
-        if self.at == 0 || self.text[self.at - 1] != b'|' {
+        if !self.text[..self.at].trim_ascii_end().ends_with(b"|") {
             return;
         }
         for _ in 0..4 {
             let rest = self.rest();
-            let end = run_end(rest, 0, |byte| !is_space(byte) && byte != b'|');
+            let start = run_end(rest, 0, |byte| byte == b' ');
+            let end = run_end(rest, start, |byte| !is_space(byte) && byte != b'|');
             if rest.get(end) != Some(&b'|') || end > MAX_NAME {
                 return;
             }
-            let column = &rest[..end];
-            if let Some(severity) = Severity::from_word(column) {
+            let column = &rest[start..end];
+            let letter = || if let [letter] = column { Severity::from_letter(*letter) } else { None };
+            if let Some(severity) = Severity::from_word(column).or_else(letter) {
                 self.set_level(severity, column);
             } else if self.header.logger.is_empty() && column.iter().any(u8::is_ascii_alphabetic) {
                 self.header.logger = column;

@@ -137,6 +137,14 @@ mod tests {
     }
 
     #[test]
+    fn two_words_that_fill_a_slot_are_enough() {
+        assert_eq!(places(&["[main] view onStart() called", "[list] view onStart() called"]), Some(vec![0]));
+        assert_eq!(places(&["hosting environment: Development", "hosting environment: Production"]), Some(vec![2]));
+        assert_eq!(places(&["compaction of shard (start)", "compaction of shard (end)"]), None);
+        assert_eq!(places(&["garbage collector: started", "garbage collector: stopped"]), None);
+    }
+
+    #[test]
     fn words_alone_in_brackets_need_fewer() {
         assert_eq!(places(&["killed process 5 (java)", "killed process 5 (httpd)", "killed process 5 (mysqld)"]), Some(vec![3]));
         let users = ["root", "www", "mail", "news", "ann", "bob"].map(|user| format!("({user}) CMD (/a/b)"));

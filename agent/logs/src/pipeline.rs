@@ -6,7 +6,7 @@
 //! its stdout and stderr, and its restarts, share what was learned.
 
 use crate::exception;
-use crate::join::{Joined, Joiner};
+use crate::join::{Joined, Joiner, exception_type};
 use crate::message::{Detail, Message, identify};
 use crate::redact::{REDACTED, Redactor};
 use crate::severity::Severity;
@@ -181,11 +181,18 @@ fn severity_of(message: &Message<'_>, fallback: Severity, exception: bool) -> Se
         message.severity
     } else if fallback.is_specified() {
         fallback
-    } else if exception {
+    } else if exception || starts_with_error(message.first_line()) {
         Severity::ERROR
     } else {
         Severity::UNSPECIFIED
     }
+}
+
+/// Whether a line names the error that happened before it says more: `KeyError: 'x'`.
+fn starts_with_error(line: &[u8]) -> bool {
+    let named = |kind: &[u8]| kind.ends_with(b"Error") || kind.ends_with(b"Exception");
+    line.first().is_some_and(u8::is_ascii_alphabetic)
+        && exception_type(line).is_some_and(|kind| named(kind) && line[kind.len()..].starts_with(b": "))
 }
 
 /// One stream of lines.
@@ -290,6 +297,8 @@ mod tests {
         let mut table = pipeline.table();
         assert_eq!(pipeline.record(&mut table, &Joined::line(b"text"), Severity::WARN, 0).severity, Severity::WARN);
         assert_eq!(pipeline.record(&mut table, &Joined::line(b"INFO: text"), Severity::WARN, 0).severity, Severity::INFO);
+        assert_eq!(pipeline.record(&mut table, &Joined::line(b"KeyError: 'name'"), Severity::UNSPECIFIED, 0).severity, Severity::ERROR);
+        assert_eq!(pipeline.record(&mut table, &Joined::line(b"OnExit: done"), Severity::UNSPECIFIED, 0).severity, Severity::UNSPECIFIED);
         assert_eq!(
             pipeline.record(&mut table, &Joined::line(b"java.lang.Error: x\n\tat a.b(C.java:1)"), Severity::UNSPECIFIED, 0).severity,
             Severity::ERROR

@@ -136,7 +136,7 @@ const fn ordinary(word: &'static [u8], severity: Severity) -> Level {
     Level { word, severity, alone: false }
 }
 
-const LEVELS: [Level; 59] = [
+const LEVELS: [Level; 60] = [
     ordinary(b"trace", Severity::TRACE),
     level_word(b"trace1", Severity::TRACE),
     level_word(b"trace2", Severity::TRACE),
@@ -168,6 +168,7 @@ const LEVELS: [Level; 59] = [
     ordinary(b"config", Severity::DEBUG3),
     level_word(b"info", Severity::INFO),
     level_word(b"inf", Severity::INFO),
+    level_word(b"nfo", Severity::INFO),
     level_word(b"informational", Severity::INFO),
     ordinary(b"information", Severity::INFO),
     ordinary(b"note", Severity::INFO),

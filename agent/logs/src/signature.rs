@@ -9,8 +9,9 @@
 mod brackets;
 mod words;
 
-use crate::bytes::{ANY_LETTER, CLASS, DIGIT, DOT, END, LETTER, SLASH, find, is_alphanumeric, is_space, run_end};
+use crate::bytes::{ADDRESS, ANY_LETTER, CLASS, DIGIT, DOT, END, LETTER, SLASH, find, is_alphanumeric, is_space, run_end};
 use crate::hash;
+use crate::header::is_mnemonic;
 use brackets::{Address, address, bracketed, is_list};
 pub(crate) use words::is_exception_type;
 use words::{follows_scheme, hex_groups, is_key, is_literal, is_month, is_number, is_unit, is_variable_name, is_weekday};
@@ -216,6 +217,7 @@ impl<'a, 'b, S: Sink> Scanner<'a, 'b, S> {
             b'"' => self.double_quote(),
             b'\'' | b'`' => self.single_quote(byte),
             b'=' => self.equals(),
+            b'(' if self.nothing() => {}
             b'[' if self.bracketed_address() => {}
             b'[' | b'{' if self.collection(byte) => {}
             b'(' | b'[' | b'{' => {
@@ -224,7 +226,7 @@ impl<'a, 'b, S: Sink> Scanner<'a, 'b, S> {
                 self.at += 1;
             }
             b')' | b']' | b'}' => self.closer(byte),
-            b'<' | b'>' if self.text.get(self.at + 1).is_some_and(u8::is_ascii_digit) && !self.after_alphanumeric() => {
+            b'<' | b'>' if self.text.get(self.at + 1).is_some_and(u8::is_ascii_digit) && !self.after_alphanumeric() && !self.encloses() => {
                 self.at += 1;
             }
             _ => {
@@ -246,7 +248,8 @@ impl<'a, 'b, S: Sink> Scanner<'a, 'b, S> {
             return false;
         };
         let inner = &window[1..length - 1];
-        let is_collection = if opener == b'{' { memchr::memchr2(b'=', b':', inner).is_some() } else { is_list(inner) };
+        let is_collection =
+            if opener == b'{' { memchr::memchr2(b'=', b':', inner).is_some() } else { is_list(inner) || self.is_announced_list(length) };
         if is_collection {
             self.glue.push(opener);
             self.glue.openers += 1;
@@ -255,6 +258,14 @@ impl<'a, 'b, S: Sink> Scanner<'a, 'b, S> {
             self.push_closer(window[length - 1]);
         }
         is_collection
+    }
+
+    /// Whether brackets behind a colon, with which the message ends, hold names: `running: [a b c]`, as Go prints a slice.
+    fn is_announced_list(&self, length: usize) -> bool {
+        let rest = &self.text[self.at..];
+        let inner = &rest[1..length - 1];
+        let names = inner.iter().all(|byte| is_alphanumeric(*byte) || matches!(byte, b' ' | b'-' | b'_' | b'.' | b'/'));
+        self.last == Last::Word && self.glue.as_bytes() == b": " && names && !inner.is_empty() && rest.len() == length
     }
 
     /// An address in brackets: with its port, `[::1]:80`, it is one value.
@@ -270,6 +281,24 @@ impl<'a, 'b, S: Sink> Scanner<'a, 'b, S> {
             self.push_closer(b']');
         }
         true
+    }
+
+    /// `(nil)` and `(null)`, as C libraries print a null pointer.
+    fn nothing(&mut self) -> bool {
+        let rest = &self.text[self.at..];
+        let length = [&b"(nil)"[..], b"(null)"].iter().find(|nothing| rest.starts_with(nothing)).map_or(0, |nothing| nothing.len());
+        if length > 0 && !self.after_alphanumeric() {
+            self.at += length;
+            self.variable(Last::Variable);
+            return true;
+        }
+        false
+    }
+
+    /// Whether a value in angle brackets starts here: `<10.0.0.1:9618>`.
+    fn encloses(&self) -> bool {
+        let end = run_end(self.text, self.at + 1, |byte| !is_space(byte) && !matches!(byte, b'<' | b'>' | b',' | b';'));
+        self.text[self.at] == b'<' && self.text.get(end) == Some(&b'>')
     }
 
     fn after_alphanumeric(&self) -> bool {
@@ -615,14 +644,59 @@ impl<'a, 'b, S: Sink> Scanner<'a, 'b, S> {
             self.variable(Last::Number);
         } else if word.len() > MAX_WORD || is_literal(word) || self.is_date_word(word, end) || self.is_secret_value(word, start) {
             self.variable(Last::Variable);
-        } else {
+        } else if !self.transition(end) && !(word == b"from" && self.change(end)) {
             self.word(word);
         }
     }
 
+    /// An arrow to another word behind the one that ends at `end`: both are states.
+    #[inline]
+    fn transition(&mut self, end: usize) -> bool {
+        let arrow = self.text.get(end + 1) == Some(&b'-') && self.text[end..].starts_with(b" -> ");
+        let Some(end) = (if arrow { self.state_at(end + 4) } else { None }) else { return false };
+        self.variable(Last::Variable);
+        self.at = end;
+        true
+    }
+
+    /// `changed from a to b`: two states behind a word that says that something changes.
+    #[inline(never)]
+    fn change(&mut self, from: usize) -> bool {
+        let Some(first) = self.state_at(from + 1).filter(|first| self.text[*first..].starts_with(b" to ")) else { return false };
+        let Some(second) = self.state_at(first + 4) else { return false };
+        let before = crate::bytes::trim_end(&self.text[..from - b"from".len()]);
+        let verb = &before[before.iter().rposition(|byte| *byte == b' ').map_or(0, |blank| blank + 1)..];
+        if !crate::grammar::tells_change(verb) {
+            return false;
+        }
+        self.word(b"from");
+        self.glue.space();
+        self.variable(Last::Variable);
+        self.glue.space();
+        self.word(b"to");
+        self.glue.space();
+        self.variable(Last::Variable);
+        self.at = second;
+        true
+    }
+
+    /// Where a word that may name a state ends.
+    fn state_at(&self, at: usize) -> Option<usize> {
+        self.text.get(at)?;
+        let (end, flags) = self.token_run(at);
+        let end = core_end(self.text, at, end);
+        let word = &self.text[at..end];
+        let is_name = end > at && flags & ANY_LETTER != 0 && flags & (ADDRESS | SLASH) == 0;
+        let ends = self.text.get(end).is_none_or(|byte| matches!(byte, b' ' | b',' | b'.' | b';' | b')' | b']'));
+        let is_prose = crate::grammar::is_function_word(word) || crate::grammar::is_participle(word) && word[0].is_ascii_lowercase();
+        (is_name && ends && !is_prose).then_some(end)
+    }
+
     fn classify(&mut self, start: usize, end: usize, flags: u8) {
         let word = &self.text[start..end];
-        if flags & DIGIT != 0 && word.iter().any(u8::is_ascii_digit) {
+        if flags & DIGIT != 0 && is_mnemonic(word) {
+            self.word(word);
+        } else if flags & DIGIT != 0 && word.iter().any(u8::is_ascii_digit) {
             self.variable(if is_number(word) { Last::Number } else { Last::Variable });
         } else if self.last == Last::Number && self.after_number() && self.text.get(end) != Some(&b'=') && (is_unit(word) || is_month(word))
         {

@@ -227,6 +227,17 @@ impl Template {
         matches!(self.glue(index).last(), Some(b'(' | b'[')) && matches!(self.glue(index + 1).first(), Some(b')' | b']'))
     }
 
+    /// Whether the word at `index` is all that stands in square brackets or behind a colon: `[main] done`, `state: ready`, `mode: fast, …`.
+    pub(crate) fn is_slotted(&self, index: usize) -> bool {
+        let behind = self.glue(index + 1);
+        let ends = if index + 1 == self.slots.len() { behind.is_empty() } else { matches!(behind.first(), Some(b',' | b';')) };
+        match self.glue(index) {
+            [.., b'['] => behind.first() == Some(&b']'),
+            b": " => index > 0 && ends && self.slots[index - 1].is_word(),
+            _ => false,
+        }
+    }
+
     /// Whether the word at `index` is what is or was done, rather than to whom.
     pub(crate) fn is_participle(&self, index: usize) -> bool {
         grammar::is_participle(self.word_text(index))

@@ -142,23 +142,20 @@ impl<'a> Cursor<'a> {
             return Some(());
         }
         self.optional(Self::spaces);
-        if self.one_of(b"+-").is_some() {
-            self.digits(2, 4)?;
-            self.optional(|cursor| {
-                cursor.one_of(b":")?;
-                cursor.digits(2, 2)
-            });
-            return Some(());
+        if matches!(self.text.get(self.at), Some(b'+' | b'-')) {
+            return self.offset();
         }
         if !self.text.get(self.at).is_some_and(u8::is_ascii_uppercase) {
             return None;
         }
         let word = self.letters();
+        if matches!(word, b"UTC" | b"GMT") {
+            self.optional(Self::offset);
+            return Some(());
+        }
         matches!(
             word,
-            b"UTC"
-                | b"GMT"
-                | b"AM"
+            b"AM"
                 | b"PM"
                 | b"CET"
                 | b"CEST"
@@ -175,6 +172,17 @@ impl<'a> Cursor<'a> {
                 | b"MSK"
         )
         .then_some(())
+    }
+
+    /// `+0100`, `+01:00` or `+01`.
+    fn offset(&mut self) -> Option<()> {
+        self.one_of(b"+-")?;
+        self.digits(2, 4)?;
+        self.optional(|cursor| {
+            cursor.one_of(b":")?;
+            cursor.digits(2, 2)
+        });
+        Some(())
     }
 
     fn date_and_time(&mut self) -> Option<()> {
@@ -221,12 +229,14 @@ fn finish(text: &[u8], step: impl FnOnce(&mut Cursor<'_>) -> Option<()>) -> Opti
     Some(cursor.at)
 }
 
-/// `2026/11/25 15:04:05,000`, `2026-11-25-15.04.05.000000`, or the date alone.
+/// `2026/11/25 15:04:05,000`, `2026-11-25-15.04.05.000000`, `2026-Nov-25 15:04:05`, or the date alone.
 fn year_first(text: &[u8]) -> Option<usize> {
     finish(text, |cursor| {
         cursor.digits(4, 4)?;
         let separator = cursor.one_of(b"-/.")?;
-        cursor.digits(1, 2)?;
+        if !is_month(cursor.letters()) {
+            cursor.digits(1, 2)?;
+        }
         cursor.one_of(&[separator])?;
         cursor.digits(1, 2)?;
         cursor.optional(Cursor::date_and_time);
@@ -482,6 +492,8 @@ mod tests {
             "févr. 25 15:04:05",
             "9月 25 15:04:05",
             "2026-11-25T15:04:05+01:00",
+            "2026-11-25 15:04:05.269 GMT+01:00",
+            "2026-Nov-25 15:04:05.404060 UTC",
         ];
         for time in times {
             assert_eq!(end(time.as_bytes()), Some(time.len()), "{time}");

@@ -75,7 +75,7 @@ impl Parser<'_> {
             b' ' => {
                 let next = run_end(self.text, at + 1, is_space);
                 let named = run_end(self.text, next, |byte| byte.is_ascii_uppercase() || byte.is_ascii_digit()) >= next + 3;
-                (apart || named || matches!(self.text.get(next), Some(b'[' | b'|'))).then_some(at + 1)
+                (apart || named || matches!(self.text.get(next), Some(b'[' | b'|')) || self.is_tag(next)).then_some(at + 1)
             }
             b'!' => (self.text.get(at + 2) == Some(&b' ')).then_some(at + 2),
             b'/' => {
@@ -90,6 +90,16 @@ impl Parser<'_> {
             }
             _ => None,
         }
+    }
+
+    /// Whether a tag with a colon stands at `at`: `D MainActivity: x`.
+    fn is_tag(&self, at: usize) -> bool {
+        let end = run_end(self.text, at, |byte| is_alphanumeric(byte) || matches!(byte, b'_' | b'.' | b'$'));
+        let colon = run_end(self.text, end, |byte| byte == b' ');
+        self.text[at..end].first().is_some_and(u8::is_ascii_uppercase)
+            && end > at + 1
+            && end - at <= MAX_NAME
+            && self.text[colon..].starts_with(b": ")
     }
 
     pub(super) fn column_at(&self, at: usize, first: bool) -> Column {
@@ -259,33 +269,105 @@ impl Parser<'_> {
         }
     }
 
-    /// A level with a colon that follows a number or another colon somewhere in front of the message: `a.rst:8: WARNING: x`,
-    /// `main pid 13433: DEBUG: x`, `Main 07:04:18 INFO: x`. What stands in front of it is cut off unless it is a text.
+    /// A level somewhere in front of the message, where no known column has one. What stands in front of it is cut off unless it is
+    /// a text.
     pub(super) fn distant_level(&mut self) {
         let rest = self.rest();
         let window = &rest[..rest.len().min(MAX_NAME)];
-        for colon in memchr::memchr_iter(b':', window) {
-            let start = colon - window[..colon].iter().rev().take_while(|byte| byte.is_ascii_alphabetic()).count();
-            let Some([before, b' ']) = window[..start].last_chunk() else { continue };
-            let capitals = window[start..colon].iter().all(u8::is_ascii_uppercase);
-            let placed = *before == b':' && window[..start - 2].last().is_some_and(u8::is_ascii_digit);
-            if !(placed || capitals && (matches!(before, b':' | b']' | b')') || before.is_ascii_digit())) {
-                continue;
-            }
-            let Some(severity) = Severity::from_plain_word(&window[start..colon]) else { continue };
-            let (start, end) = (self.at + start, self.at + colon);
-            let words = window[..start - self.at]
-                .split(|byte| *byte == b' ')
-                .filter(|word| word.iter().all(u8::is_ascii_lowercase) && word.len() > 1);
-            let is_text = words.count() > 2;
-            self.set_level(severity, &self.text[start..end]);
-            if !is_text {
-                self.at = end;
-                self.skip_separators();
-            }
-            return;
+        let Some((start, end, severity)) = level_before_colon(window).or_else(|| self.level_beside_mark(window)) else { return };
+        let is_text = words_of_prose(&window[..start]) > MAX_WORDS;
+        let (start, end) = (self.at + start, self.at + end);
+        self.set_level(severity, &self.text[start..end]);
+        if !is_text {
+            let behind = &self.text[end..];
+            self.at = end + if behind.starts_with(b" :") { 2 } else { usize::from(behind.starts_with(b"/")) };
+            self.after_level();
         }
     }
+
+    /// A level in capitals with a mark on one side at least, in a line that has a time: `{main.py:9} INFO - x`, `Queue:WRN x`,
+    /// `main :CRIT :x`, `<launcher> INFO  x`; and `warning/Name: x` or `[Name] (warning): x`.
+    fn level_beside_mark(&self, window: &[u8]) -> Option<(usize, usize, Severity)> {
+        if !self.header.has_time {
+            return None;
+        }
+        let name_end = run_end(window, 0, |byte| byte.is_ascii_lowercase());
+        if window.get(name_end) == Some(&b'/') {
+            let tag = run_end(window, name_end + 1, is_alphanumeric);
+            let severity = Severity::from_word(&window[..name_end]).filter(|_| tag > name_end + 1 && window[tag..].starts_with(b": "));
+            return severity.map(|severity| (0, name_end, severity));
+        }
+        let mut at = 0;
+        while let Some(skipped) = window[at..].iter().position(u8::is_ascii_uppercase) {
+            let start = at + skipped;
+            at = run_end(window, start, |byte| byte.is_ascii_uppercase());
+            let (before, behind) = (&window[..start], &window[at..]);
+            if is_word_byte(before.last()) || is_word_byte(behind.first()) || !(is_marked_before(before) || is_marked_behind(behind)) {
+                continue;
+            }
+            if let Some(severity) = Severity::from_plain_word(&window[start..at]) {
+                return (words_of_prose(before) <= MAX_WORDS).then_some((start, at, severity));
+            }
+        }
+        None
+    }
+
+    /// `Window manager warning: x`: a warning that a program in up to three words says it is.
+    pub(super) fn named_warning(&mut self) {
+        let rest = self.rest();
+        let window = &rest[..rest.len().min(MAX_NAME)];
+        let Some(colon) = memchr::memchr(b':', window) else { return };
+        let Some(name) = window[..colon].strip_suffix(b" warning").or_else(|| window[..colon].strip_suffix(b"-WARNING **")) else { return };
+        let letters = |byte: &u8| byte.is_ascii_alphabetic() || matches!(byte, b' ' | b'-');
+        if name.iter().all(letters) && name.split(|byte| *byte == b' ').count() <= 3 {
+            let start = self.at + name.len() + 1;
+            self.set_level(Severity::WARN, &self.text[start..start + b"warning".len()]);
+        }
+    }
+}
+
+/// Most words of prose in front of a level that is none of a message.
+const MAX_WORDS: usize = 2;
+
+/// A level with a colon that follows a number or another colon: `a.rst:8: WARNING: x`, `main pid 13433: DEBUG: x`,
+/// `Main 07:04:18 INFO: x`.
+fn level_before_colon(window: &[u8]) -> Option<(usize, usize, Severity)> {
+    memchr::memchr_iter(b':', window).find_map(|colon| {
+        let start = colon - window[..colon].iter().rev().take_while(|byte| byte.is_ascii_alphabetic()).count();
+        let [before, b' '] = window[..start].last_chunk()? else { return None };
+        let capitals = window[start..colon].iter().all(u8::is_ascii_uppercase);
+        let placed = *before == b':' && window[..start - 2].last().is_some_and(u8::is_ascii_digit);
+        let marked = placed || capitals && (matches!(before, b':' | b']' | b')') || before.is_ascii_digit());
+        let severity = Severity::from_plain_word(&window[start..colon]).filter(|_| marked)?;
+        Some((start, colon, severity))
+    })
+}
+
+/// The words in small letters that another word or a number follows.
+fn words_of_prose(text: &[u8]) -> usize {
+    let words = || text.split(|byte| *byte == b' ');
+    let small = |word: &[u8]| word.len() > 1 && word.iter().all(u8::is_ascii_lowercase);
+    words().zip(words().skip(1)).filter(|(word, next)| small(word) && next.first().is_none_or(|byte| is_alphanumeric(*byte))).count()
+}
+
+fn is_word_byte(byte: Option<&u8>) -> bool {
+    byte.is_some_and(|byte| is_alphanumeric(*byte) || *byte == b'_')
+}
+
+/// Whether what stands in front of a word sets it apart from prose.
+fn is_marked_before(before: &[u8]) -> bool {
+    match before {
+        [] => false,
+        [.., b'-', b'>'] => false,
+        [.., b'|' | b'[' | b'(' | b'<' | b'{' | b':' | b';' | b'\t'] => true,
+        [.., b']' | b')' | b'>' | b'}' | b'|' | b' ' | b'\t', b' '] => true,
+        _ => false,
+    }
+}
+
+/// Whether what stands behind a word sets it apart from prose; something has to follow.
+fn is_marked_behind(behind: &[u8]) -> bool {
+    matches!(behind, [b'|' | b']' | b'>' | b'}' | b':' | b'\t' | b';', _, ..] | [b' ', b'-' | b'[' | b'(' | b'|' | b':' | b' ', _, ..])
 }
 
 /// The length of `{}` or `{id}` with a space behind, as ClickHouse names the query.

@@ -100,8 +100,15 @@ impl<'a> Parser<'a> {
         true
     }
 
-    /// `<W>2026-11-25 15:04:05 message` or `(W) 2026-11-25 …`.
+    /// `<W>2026-11-25 15:04:05 message`, `(W) 2026-11-25 …` or `W 11/25/26 …`.
     pub(super) fn letter_before_time(&mut self) {
+        if let [letter, b' ', b'0'..=b'9', ..] = self.rest()
+            && let Some(severity) = Severity::from_letter(*letter).filter(|_| timestamp::has_date(&self.rest()[2..]))
+        {
+            self.set_level(severity, &self.text[self.at..self.at + 1]);
+            self.at += 2;
+            return;
+        }
         let ([b'<', letter, b'>', b'0'..=b'9', ..] | [b'(', letter, b')', b' ', b'0'..=b'9', ..]) = self.rest() else { return };
         if let Some(severity) = Severity::from_letter(*letter) {
             self.set_level(severity, &self.text[self.at + 1..self.at + 2]);

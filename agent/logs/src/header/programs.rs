@@ -1,6 +1,6 @@
 //! Headers that one program writes in a form of its own. Must hold no form that columns already tell.
 
-use super::{MAX_HEADER, Parser};
+use super::{MAX_HEADER, MAX_NAME, Parser, group};
 use crate::bytes::{is_alphanumeric, is_space, run_end};
 use crate::severity::Severity;
 use crate::timestamp;
@@ -95,4 +95,68 @@ impl Parser<'_> {
             self.at += end + 1;
         }
     }
+
+    /// `%LINK-3-UPDOWN: message` of Cisco's systems: facility, syslog severity, mnemonic. It stays with the message, which it names.
+    pub(super) fn cisco_mnemonic(&mut self) -> bool {
+        let rest = self.rest();
+        let window = &rest[..rest.len().min(MAX_NAME)];
+        let Some(percent) = memchr::memchr(b'%', window).filter(|at| *at == 0 || window[at - 1] == b' ') else { return false };
+        let end = run_end(window, percent, |byte| !is_space(byte) && byte != b':');
+        let Some(digit) = mnemonic_severity(&window[percent..end]).filter(|_| window.get(end) == Some(&b':')) else { return false };
+        let Some(severity) = Severity::from_syslog(u64::from(window[percent + digit] - b'0')) else { return false };
+        let digit = self.at + percent + digit;
+        self.set_level(severity, &self.text[digit..digit + 1]);
+        self.at += percent;
+        true
+    }
+
+    /// `*` or `.` in front of the time of a clock that is not set or not in step, as Cisco's systems have it.
+    pub(super) fn clock_mark(&mut self) {
+        if let [b'*' | b'.', b'A'..=b'Z', ..] = self.rest()
+            && timestamp::has_date(&self.rest()[1..])
+        {
+            self.at += 1;
+        }
+    }
+
+    /// `(time): [backend] [function] (0x0100): message` of SSSD, whose levels are bits (sssd.conf(5), `debug_level`).
+    pub(super) fn sssd(&mut self) -> bool {
+        let mut at = run_end(self.text, self.at, |byte| matches!(byte, b':' | b' '));
+        for _ in 0..2 {
+            let Some((_, end)) = group(self.text, at).filter(|_| self.text.get(at) == Some(&b'[')) else { return false };
+            at = run_end(self.text, end + 1, |byte| byte == b' ');
+        }
+        let bits = self.text.get(at + 1..at + 7).unwrap_or_default();
+        let severity = match bits {
+            b"0x0010" => Severity::FATAL,
+            b"0x0020" => Severity::ERROR2,
+            b"0x0040" => Severity::ERROR,
+            b"0x0080" => Severity::WARN,
+            b"0x0100" => Severity::INFO,
+            b"0x0200" | b"0x0400" | b"0x1000" => Severity::DEBUG,
+            b"0x2000" | b"0x4000" => Severity::TRACE,
+            _ => return false,
+        };
+        if self.text[at] != b'(' || !self.text[at + 7..].starts_with(b"): ") {
+            return false;
+        }
+        self.set_level(severity, &self.text[at + 1..at + 7]);
+        self.at = at + 9;
+        true
+    }
+}
+
+/// Where in `%FACILITY-SUBFACILITY-SEVERITY-MNEMONIC` the digit of the severity stands.
+fn mnemonic_severity(word: &[u8]) -> Option<usize> {
+    let name = |part: &[u8]| !part.is_empty() && part.iter().all(|byte| is_alphanumeric(*byte) || *byte == b'_');
+    let body = word.strip_prefix(b"%")?;
+    let mut parts = body.rsplitn(3, |byte| *byte == b'-');
+    let (mnemonic, severity, facility) = (parts.next()?, parts.next()?, parts.next()?);
+    let named = name(mnemonic) && facility.first().is_some_and(u8::is_ascii_uppercase) && facility.split(|byte| *byte == b'-').all(name);
+    (named && matches!(severity, [b'0'..=b'7'])).then(|| facility.len() + 2)
+}
+
+/// Whether a word is a mnemonic such as `%LINK-3-UPDOWN`: its digits are no value.
+pub(crate) fn is_mnemonic(word: &[u8]) -> bool {
+    word.first() == Some(&b'%') && mnemonic_severity(word).is_some()
 }

@@ -83,9 +83,12 @@ impl<'a> Parser<'a> {
     /// Behind another time only a process id tells a program from the first words of a message: `dial failed: timeout`.
     pub(super) fn program(&mut self) -> bool {
         self.skip_spaces();
-        self.facility();
+        self.facility(self.at);
         let host_end = run_end(self.text, self.at, |byte| !is_space(byte) && !matches!(byte, b':' | b'['));
         let after_host = run_end(self.text, host_end, is_space);
+        if self.syslog_time && after_host > host_end && self.facility(after_host) {
+            return self.program();
+        }
         let behind_host = if after_host > host_end { program_name(self.text, after_host) } else { None };
         let behind_host = behind_host.filter(|found| self.syslog_time || found.has_process);
         let direct =
@@ -103,23 +106,24 @@ impl<'a> Parser<'a> {
         true
     }
 
-    /// `<auth.info>` or `<4.6>`, facility and level as syslogd of BSD writes them in front of the host; `auth.info` in OpenWrt's.
-    fn facility(&mut self) {
-        let (start, end) = match group(self.text, self.at) {
-            Some(inner) if self.peek() == Some(b'<') => inner,
-            _ => (self.at, run_end(self.text, self.at, |byte| !is_space(byte))),
+    /// `<auth.info>` or `<4.6>` at `at`, facility and level as syslogd of BSD writes them in front of the host; `auth.info` in those
+    /// of BusyBox and OpenWrt, also behind the host. Goes on behind it if there is one.
+    fn facility(&mut self, at: usize) -> bool {
+        let (start, end) = match group(self.text, at) {
+            Some(inner) if self.text[at] == b'<' => inner,
+            _ => (at, run_end(self.text, at, |byte| !is_space(byte))),
         };
-        let Some(dot) = find(&self.text[..end], start, b'.') else { return };
+        let Some(dot) = find(&self.text[..end], start, b'.') else { return false };
         let (facility, word) = (&self.text[start..dot], &self.text[dot + 1..end]);
         let severity = match word {
-            [digit @ b'0'..=b'7'] if start > self.at => Severity::from_syslog(u64::from(digit - b'0')),
+            [digit @ b'0'..=b'7'] if start > at => Severity::from_syslog(u64::from(digit - b'0')),
             word => Severity::from_word(word),
         };
-        if let Some(severity) = severity.filter(|_| start > self.at || is_facility(facility)) {
-            self.set_level(severity, word);
-            self.at = end + (start - self.at);
-            self.skip_spaces();
-        }
+        let Some(severity) = severity.filter(|_| start > at || is_facility(facility)) else { return false };
+        self.set_level(severity, word);
+        self.at = end + (start - at);
+        self.skip_spaces();
+        true
     }
 
     fn program_level(&mut self) {
@@ -183,8 +187,15 @@ fn program_name(text: &[u8], at: usize) -> Option<Named<'_>> {
     if window.get(colon + 1).is_some_and(|byte| !is_space(*byte)) {
         return None;
     }
-    let head = &window[..colon];
-    let after = at + colon + 1;
+    let (mut head, mut after) = (&window[..colon], at + colon + 1);
+    // `program[123](info): `: the level is left to whoever reads on.
+    if let Some(inner) = head.strip_suffix(b")")
+        && let Some(open) = memchr::memrchr(b'(', inner)
+        && inner[..open].ends_with(b"]")
+        && Severity::from_word(&inner[open + 1..]).is_some()
+    {
+        (head, after) = (&inner[..open], at + open);
+    }
     let words = head.split(|byte| *byte == b' ').count();
     if let Some(pid) = head.strip_suffix(b"]") {
         let open = memchr::memrchr(b'[', pid)?;

@@ -50,6 +50,15 @@ fn variables_become_placeholders() {
         ("client[10.0.0.1] left [::1] alone", "client[<*>] left [<*>] alone"),
         ("as phone (c0, u'name') or b\"bytes\" gone", "as phone (<*>) or <*> gone"),
         ("!..0 left", "!<*> left"),
+        ("socket <129.93.1.17:9618> and <e1cf36> open, lifetime <5", "socket <<*>> and <<*>> open, lifetime <*>"),
+        ("ops[(nil)] at (null) left", "ops[<*>] at <*> left"),
+        ("mons running: [a b c]", "mons running: [<*>]"),
+        ("state of [a b c]: [some, more] left", "state of [a b c]: [<*>] left"),
+        ("Power On -> Suspended now", "Power <*> now"),
+        ("Task x -> failed, y -> the end", "Task x -> failed, y -> the end"),
+        ("moved from Idle to Active", "moved from <*> to <*>"),
+        ("bytes from cache to disk", "bytes from cache to disk"),
+        ("%LINK-3-UPDOWN: Interface et0/1, changed", "%LINK-3-UPDOWN: Interface <*>, changed"),
         ("Path C:\\Windows\\x.dll, used", "Path <*>, used"),
     ];
     for (message, expected) in cases {

@@ -5,6 +5,7 @@
 //! Templates are compared by fields, the parts between white space, because values differ in their inner form:
 //! `db7[10.0.0.1]` is one variable, `main[10.0.0.1]` a word and a variable.
 
+use crate::outline::Outline;
 use crate::template::{Builder, Slot, Template};
 use std::ops::Range;
 
@@ -40,10 +41,15 @@ impl Union {
     }
 }
 
+/// Whether two templates may be one together, as far as their outlines tell.
+#[inline]
+pub(crate) fn may_unite(left: Outline, right: Outline) -> bool {
+    left.may_unite(right, (MAX_VALUES * (MAX_RUN - 1)) as u16)
+}
+
 /// What two templates are together, if they agree but for values.
 pub(crate) fn unite(left: &Template, right: &Template) -> Option<Union> {
-    let far = left.fields().abs_diff(right.fields()) > MAX_VALUES * (MAX_RUN - 1) || !left.may_agree(right);
-    if far || left.is_open() || right.is_open() || !ends_may_agree(left, right) {
+    if !may_unite(left.outline(), right.outline()) || !ends_may_agree(left, right) {
         return None;
     }
     let mut walk = Walk { left, right, steps: Vec::new(), end: Place::default(), steps_left: MAX_STEPS };

@@ -2,6 +2,7 @@
 //! statement with a text in it: `error no such file not handled on operation 5`.
 //! Must stay a function of the set of templates, as all learning here.
 
+use crate::outline::Outline;
 use crate::template::{Builder, Slot, Template};
 
 /// Most fields of such a text.
@@ -83,13 +84,19 @@ impl Frame {
     }
 }
 
-/// The union that adding `new` to the known templates calls for, and which of them become part of it.
+/// Whether two templates may be one statement with a text in it, as far as their outlines tell.
+#[inline]
+pub(crate) fn may_learn(new: Outline, known: Outline) -> bool {
+    new.may_frame(known, MAX_TEXT as u16)
+}
+
+/// The union that adding `new` to the known templates calls for, and which of them become part of it; those that `may_learn` excludes
+/// make no difference.
 pub(crate) fn learn<'a>(new: &Template, known: impl Iterator<Item = (u32, &'a Template)>) -> Option<(Template, Vec<u32>)> {
     if new.is_open() {
         return None;
     }
     let near: Vec<(u32, &Template, Frame)> = known
-        .filter(|(_, template)| template.shares_words(new) && !template.is_open())
         .filter_map(|(index, template)| Some((index, template, Frame::of(new, template)?)))
         .filter(|(_, _, frame)| frame.tells(new))
         .collect();
@@ -107,9 +114,6 @@ pub(crate) fn learn<'a>(new: &Template, known: impl Iterator<Item = (u32, &'a Te
 
 /// Whether `special` says what `general` says, with some text where that has one.
 pub(crate) fn covers(general: &Template, special: &Template) -> bool {
-    if !general.is_within(special) {
-        return false;
-    }
     let Some(before) = general.text_field() else { return false };
     let after = general.fields() - before - 1;
     let frame = Frame { shared: before + after, before, after };

@@ -19,6 +19,7 @@ pub mod join;
 pub mod lines;
 mod merge;
 mod message;
+mod outline;
 pub mod pipeline;
 pub mod redact;
 pub mod severity;

@@ -11,6 +11,7 @@ mod state;
 mod tails;
 mod values;
 
+use crate::outline::Outline;
 use crate::severity::Severity;
 use crate::signature::{self, HashSink};
 use crate::template::{Builder, PatternId, Template};
@@ -129,6 +130,8 @@ const PATTERN_OVERHEAD: usize = 192;
 pub struct PatternTable {
     limits: Limits,
     patterns: Vec<Option<Pattern>>,
+    /// What each of them is like, side by side: most comparisons end there.
+    outlines: Vec<Outline>,
     live: usize,
     template_bytes: usize,
     /// Patterns by layout: only these can merge.
@@ -169,6 +172,7 @@ impl PatternTable {
         Self {
             limits,
             patterns: Vec::new(),
+            outlines: Vec::new(),
             live: 0,
             template_bytes: 0,
             buckets: FxHashMap::default(),
@@ -280,6 +284,12 @@ impl PatternTable {
         (0u32..).zip(&self.patterns).filter_map(|(index, pattern)| Some((index, &pattern.as_ref()?.template)))
     }
 
+    /// The templates whose outlines are as wanted; those of free places are of no use to any rule.
+    fn templates_like(&self, wanted: impl Fn(Outline) -> bool) -> impl Iterator<Item = (u32, &Template)> {
+        let outlines = (0u32..).zip(&self.outlines).filter(move |(_, outline)| wanted(**outline));
+        outlines.filter_map(|(index, _)| Some((index, self.template(index)?)))
+    }
+
     fn is_full(&self) -> bool {
         self.live >= self.limits.patterns
     }
@@ -320,16 +330,20 @@ impl PatternTable {
         self.familiar.add(pattern.template.slots());
         self.values.note_announcers(&pattern.template);
         self.template_bytes += pattern.taken;
+        let outline = pattern.template.outline();
         if free == self.patterns.len() {
             self.patterns.push(Some(pattern));
+            self.outlines.push(outline);
         } else {
             self.patterns[free] = Some(pattern);
+            self.outlines[free] = outline;
         }
         index
     }
 
     fn remove(&mut self, index: u32, budget: &mut MemoryBudget) -> Option<Pattern> {
         let pattern = self.patterns.get_mut(index as usize)?.take()?;
+        self.outlines[index as usize] = Outline::default();
         let layout = pattern.template.layout();
         if let Some(bucket) = self.buckets.get_mut(&layout) {
             bucket.retain(|have| *have != index);
@@ -506,6 +520,7 @@ impl PatternTable {
             + self.values.bytes()
             + self.tails.bytes()
             + self.cache.len() * size_of::<(u64, u32)>()
+            + self.outlines.len() * size_of::<Outline>()
             + self.aliases.len() * 40
             + self.retired.len() * size_of::<Count>()
             + self

@@ -4,6 +4,7 @@
 use crate::grammar;
 use crate::hash;
 use crate::head::{Head, HeadFinder, Part, head_end};
+use crate::outline::Outline;
 use crate::signature::{self, PLACEHOLDER, Sink};
 use std::fmt;
 use std::ops::Range;
@@ -78,10 +79,7 @@ pub(crate) struct Template {
     text: Box<[u8]>,
     /// The first slot of every field, the parts between white space.
     fields: Box<[u16]>,
-    /// A bit for each constant word, by its hash.
-    words: u64,
-    /// Slots that are no words.
-    values: u32,
+    outline: Outline,
     layout: u64,
     head: Option<Head>,
 }
@@ -99,13 +97,9 @@ impl Template {
         &self.slots
     }
 
-    /// Whether the words that only one of two templates has are so few that the other's values can stand for them, and whether they
-    /// share any: a quick look before they are compared.
-    pub(crate) fn may_agree(&self, other: &Self) -> bool {
-        let most = |values: u32| if values == 0 { 0 } else { values + 1 };
-        let mine = (self.words & !other.words).count_ones();
-        let theirs = (other.words & !self.words).count_ones();
-        self.words & other.words != 0 && mine <= most(other.values) && theirs <= most(self.values)
+    /// What it is like, for a quick look before it is compared.
+    pub(crate) fn outline(&self) -> Outline {
+        self.outline
     }
 
     /// How many fields there are: parts between white space.
@@ -164,16 +158,6 @@ impl Template {
         fields.flat_map(|field| self.field(field)).filter(|slot| self.slots[*slot].is_word()).count()
     }
 
-    /// Whether two templates may share several constant words: a quick look before they are compared.
-    pub(crate) fn shares_words(&self, other: &Self) -> bool {
-        (self.words & other.words).count_ones() > 2
-    }
-
-    /// Whether all constant words may be in another template too: a quick look before they are compared.
-    pub(crate) fn is_within(&self, other: &Self) -> bool {
-        self.words & !other.words == 0
-    }
-
     /// The field that stands for any text, if there is one.
     pub(crate) fn text_field(&self) -> Option<usize> {
         let slot = self.slots.iter().position(|slot| *slot == Slot::TEXT)?;
@@ -182,7 +166,7 @@ impl Template {
 
     /// Whether the rest behind the head is a variable.
     pub(crate) fn is_open(&self) -> bool {
-        self.slots.last() == Some(&Slot::REST)
+        self.outline.is_open()
     }
 
     /// The template of all messages with this head; `None` if there is no head.
@@ -312,8 +296,7 @@ impl Template {
                 *slot = Slot::LEARNED;
             }
         }
-        self.words = words(&self.slots);
-        self.values = values(&self.slots);
+        self.outline = Outline::of(&self.slots, self.fields.len());
     }
 
     /// Calls `each` with every slot, the glue in front of it and its word; returns the glue at the end.
@@ -353,14 +336,6 @@ impl Template {
         out.extend_from_slice(tail);
         String::from_utf8_lossy(&out).into_owned()
     }
-}
-
-fn words(slots: &[Slot]) -> u64 {
-    slots.iter().filter(|slot| slot.is_word()).fold(0, |words, slot| words | 1 << (slot.as_u64() >> 58))
-}
-
-fn values(slots: &[Slot]) -> u32 {
-    slots.iter().map(|slot| u32::from(!slot.is_word())).sum()
 }
 
 /// Collects the parts of a template.
@@ -471,8 +446,7 @@ impl Builder {
             ends: self.ends.as_slice().into(),
             text: self.text.as_slice().into(),
             fields: self.fields.as_slice().into(),
-            words: words(&self.slots),
-            values: values(&self.slots),
+            outline: Outline::of(&self.slots, self.fields.len()),
             layout: self.layout,
             head: self.head.head(),
         }

@@ -81,12 +81,14 @@ impl PatternTable {
 
     /// The pattern with a variable text that a message belongs to.
     fn filling(&self, template: &Template) -> Option<u32> {
-        self.templates().find(|(_, known)| gap::covers(known, template)).map(|(index, _)| index)
+        let mut known = self.templates_like(|known| known.may_hold(template.outline()));
+        known.find(|(_, known)| gap::covers(known, template)).map(|(index, _)| index)
     }
 
     /// The patterns that agree with a template but for values, and what each is together with it.
     fn unions(&self, template: &Template) -> impl Iterator<Item = (u32, Union)> {
-        self.templates().filter_map(|(index, known)| Some((index, absorb::unite(known, template)?)))
+        self.templates_like(|known| absorb::may_unite(known, template.outline()))
+            .filter_map(|(index, known)| Some((index, absorb::unite(known, template)?)))
     }
 
     /// The pattern with an open rest that the message in `scratch` belongs to.
@@ -160,7 +162,7 @@ impl PatternTable {
 
     /// Makes a variable of the only part in which templates of several words differ.
     fn learn_gap(&self, template: &mut Template) -> Option<Vec<u32>> {
-        let (union, members) = gap::learn(template, self.templates())?;
+        let (union, members) = gap::learn(template, self.templates_like(|known| gap::may_learn(template.outline(), known)))?;
         *template = union;
         Some(members)
     }

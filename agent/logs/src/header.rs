@@ -3,6 +3,7 @@
 
 mod carrier;
 mod columns;
+mod distant;
 mod leading;
 mod libraries;
 mod programs;
@@ -167,7 +168,7 @@ impl<'a> Parser<'a> {
 
     /// A level that the message itself starts with, where no column has one.
     fn message_level(&mut self) {
-        if !self.header.severity.is_specified() && !self.cisco_mnemonic() {
+        if !self.header.severity.is_specified() && !self.cisco_mnemonic() && !self.letter_in_brackets() {
             self.named_warning();
         }
     }
@@ -209,7 +210,7 @@ impl<'a> Parser<'a> {
         }
         let Some((start, end)) = group(self.text, self.at) else { return false };
         let inner = &self.text[start..end];
-        if self.colon_columns(inner, end) || self.letter_and_time(inner, end) {
+        if self.colon_columns(inner, end) || self.level_and_time(inner, end) || self.level_and_source(inner, end) {
             return true;
         }
         let Some(time) = timestamp::end(inner) else { return false };
@@ -310,12 +311,15 @@ impl<'a> Parser<'a> {
     /// time of day.
     fn column_before_time(&self) -> Option<usize> {
         let rest = self.rest();
-        if let Some((_, end)) = group(rest, 0).filter(|(start, end)| rest[*start..*end].iter().all(|byte| is_alphanumeric(*byte)))
+        if let Some((start, end)) = group(rest, 0)
             && rest.get(end + 1) == Some(&b' ')
-            && rest.get(end + 4) == Some(&b':')
-            && timestamp::end(&rest[end + 2..]).is_some()
         {
-            return Some(self.at + end + 2);
+            let (inner, after) = (&rest[start..end], &rest[end + 2..]);
+            let of_day =
+                || inner.iter().all(|byte| is_alphanumeric(*byte)) && after.get(2) == Some(&b':') && timestamp::end(after).is_some();
+            if of_day() || after.first().is_some_and(u8::is_ascii_digit) && timestamp::has_date(after) {
+                return Some(self.at + end + 2);
+            }
         }
         let window = &rest[..rest.len().min(64)];
         let end = window.iter().position(|byte| is_space(*byte))?;

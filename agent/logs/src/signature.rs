@@ -7,12 +7,17 @@
 //! Runs of variables and the punctuation between them are one variable, as are lists and maps in brackets: any length looks alike.
 
 mod brackets;
+mod glue;
+mod pairs;
+mod quotes;
+mod states;
 mod words;
 
-use crate::bytes::{ADDRESS, ANY_LETTER, CLASS, DIGIT, DOT, END, LETTER, SLASH, find, is_alphanumeric, is_space, run_end};
+use crate::bytes::{ANY_LETTER, CLASS, DIGIT, DOT, END, LETTER, SLASH, is_alphanumeric, is_space, run_end};
 use crate::hash;
 use crate::header::is_mnemonic;
 use brackets::{Address, address, bracketed, is_list};
+use glue::Glue;
 pub(crate) use words::is_exception_type;
 use words::{follows_scheme, hex_groups, is_key, is_literal, is_month, is_number, is_unit, is_variable_name, is_weekday};
 
@@ -24,10 +29,6 @@ pub(crate) const MAX_ITEMS: usize = 96;
 const MAX_WORD: usize = 64;
 /// How far a quoted or bracketed value may reach.
 const MAX_VALUE: usize = 1024;
-/// How far an apostrophe looks for its partner.
-const MAX_APOSTROPHE: usize = 128;
-/// Longest punctuation kept between two tokens.
-const MAX_GLUE: usize = 12;
 
 /// Receives a message's canonical parts in order.
 pub(crate) trait Sink {
@@ -88,62 +89,6 @@ enum Last {
 impl Last {
     fn is_variable(self) -> bool {
         matches!(self, Self::Number | Self::Variable)
-    }
-}
-
-/// Punctuation seen since the last part, white space folded to one space.
-struct Glue {
-    bytes: [u8; MAX_GLUE],
-    len: usize,
-    /// Closing minus opening brackets, and whether a closer came first.
-    closers: u8,
-    openers: u8,
-}
-
-impl Glue {
-    fn new() -> Self {
-        Self { bytes: [0; MAX_GLUE], len: 0, closers: 0, openers: 0 }
-    }
-
-    #[inline]
-    fn as_bytes(&self) -> &[u8] {
-        self.bytes.get(..self.len).unwrap_or_default()
-    }
-
-    #[inline]
-    fn last(&self) -> Option<u8> {
-        self.as_bytes().last().copied()
-    }
-
-    #[inline]
-    fn push(&mut self, byte: u8) {
-        let repeated = self.len >= 3 && self.bytes[self.len - 3..self.len].iter().all(|have| *have == byte);
-        if !repeated && self.len < MAX_GLUE {
-            self.bytes[self.len] = byte;
-            self.len += 1;
-        }
-    }
-
-    #[inline]
-    fn space(&mut self) {
-        if self.len == 0 {
-            self.bytes[0] = b' ';
-            self.len = 1;
-        } else if self.last() != Some(b' ') {
-            self.push(b' ');
-        }
-    }
-
-    /// Whether a bracket opens behind a space: what it holds is said of what stands in front, and no part of it.
-    fn opens_aside(&self) -> bool {
-        self.openers > 0 && self.as_bytes().windows(2).any(|pair| matches!(pair, [b' ', b'(' | b'[']))
-    }
-
-    #[inline]
-    fn clear(&mut self) {
-        self.len = 0;
-        self.closers = 0;
-        self.openers = 0;
     }
 }
 
@@ -337,144 +282,6 @@ impl<'a, 'b, S: Sink> Scanner<'a, 'b, S> {
         self.glue.closers += 1;
     }
 
-    /// A quoted value, or the request line of an HTTP log, whose method stays.
-    fn double_quote(&mut self) {
-        let start = self.at + 1;
-        if self.at == self.message_end {
-            self.at += 1;
-            return;
-        }
-        if let Some(end) = self.quoted_message_end(start) {
-            self.message_end = end;
-            self.at = start;
-            return;
-        }
-        let Some(end) = self.closing_quote(start) else {
-            self.at += 1;
-            return;
-        };
-        let value = &self.text[start..end];
-        if let Some(method) = http_method(value) {
-            self.word(method);
-            self.glue.space();
-        }
-        self.at = end + 1;
-        self.variable(Last::Variable);
-    }
-
-    /// The end of a text in quotes that begins the message, if `key=value` pairs follow it: then it is no value.
-    fn quoted_message_end(&mut self, start: usize) -> Option<usize> {
-        if self.last != Last::Start {
-            return None;
-        }
-        let end = self.closing_quote(start)?;
-        let key = run_end(self.text, end + 1, is_space);
-        let key_end = run_end(self.text, key, |byte| CLASS[usize::from(byte)] & END == 0);
-        (key > end + 1 && key_end > key && self.text.get(key_end) == Some(&b'=')).then_some(end)
-    }
-
-    fn closing_quote(&mut self, start: usize) -> Option<usize> {
-        if self.no_more_quotes {
-            return None;
-        }
-        let mut from = start;
-        loop {
-            let Some(end) = find(self.text, from, b'"') else {
-                self.no_more_quotes = from == start;
-                return None;
-            };
-            if self.text[end - 1] != b'\\' || end == start {
-                return Some(end);
-            }
-            if end - start > MAX_VALUE {
-                return None;
-            }
-            from = end + 1;
-        }
-    }
-
-    /// A value in single quotes or backticks; a lone apostrophe is skipped.
-    fn single_quote(&mut self, quote: u8) {
-        let start = self.at + 1;
-        let window = &self.text[start..self.text.len().min(start + MAX_APOSTROPHE)];
-        let opens = !self.after_alphanumeric();
-        let close = if opens { memchr::memchr2(quote, b'\'', window) } else { None };
-        match close {
-            Some(length) if !window.get(length + 1).copied().is_some_and(is_alphanumeric) => {
-                self.at = start + length + 1;
-                self.variable(Last::Variable);
-            }
-            _ => self.at += 1,
-        }
-    }
-
-    /// `=` after a name makes what follows a value, even an empty one; `==`, `=>` and the like are punctuation.
-    fn equals(&mut self) {
-        let next = self.text.get(self.at + 1).copied();
-        let before = self.at.checked_sub(1).map(|at| self.text[at]);
-        self.glue.push(b'=');
-        self.at += 1;
-        let operator = matches!(next, Some(b'=' | b'>')) || matches!(before, Some(b'=' | b'!' | b'<' | b'>' | b':'));
-        if operator || self.last == Last::Start || self.glue.len > 3 {
-            return;
-        }
-        let mut start = self.at;
-        if next.is_none_or(is_space) {
-            start = run_end(self.text, self.at, is_space);
-            if self.is_key(start) {
-                self.variable(Last::Variable);
-                return;
-            }
-        }
-        self.at = self.value_end(start);
-        self.variable(Last::Variable);
-    }
-
-    /// Whether a `name=` starts here.
-    fn is_key(&self, start: usize) -> bool {
-        let end = run_end(self.text, start, |byte| CLASS[usize::from(byte)] & END == 0);
-        end == start || self.text.get(end) == Some(&b'=')
-    }
-
-    /// The end of the value that starts at `start`: white space or a closing mark outside of its own brackets.
-    fn value_end(&self, start: usize) -> usize {
-        let limit = self.text.len().min(start + MAX_VALUE);
-        let mut depth = 0u32;
-        let mut at = start;
-        while at < limit {
-            match self.text[at] {
-                b'"' => match find(&self.text[..limit], at + 1, b'"') {
-                    Some(close) => at = close,
-                    None => return self.plain_value_end(start),
-                },
-                b'(' | b'[' | b'{' => depth += 1,
-                b')' | b']' | b'}' if depth == 0 => return at,
-                b')' | b']' | b'}' => depth -= 1,
-                b';' | b'|' if depth == 0 => return at,
-                b',' if depth == 0 && !self.continues_list(at + 1) => return at,
-                byte if depth == 0 && is_space(byte) => return at,
-                _ => {}
-            }
-            at += 1;
-        }
-        if depth == 0 { at } else { self.plain_value_end(start) }
-    }
-
-    fn plain_value_end(&self, start: usize) -> usize {
-        run_end(self.text, start, |byte| !is_space(byte) && !matches!(byte, b',' | b';' | b'|' | b')' | b']' | b'}')).max(start)
-    }
-
-    /// Whether a comma separates elements of one value rather than two `key=value` pairs.
-    fn continues_list(&self, from: usize) -> bool {
-        let window = &self.text[from.min(self.text.len())..self.text.len().min(from + MAX_WORD)];
-        let end = window.iter().position(|byte| is_space(*byte) || matches!(byte, b',' | b';' | b'|' | b')' | b']' | b'}' | b'=' | b':'));
-        match end {
-            Some(0) => false,
-            Some(end) => !matches!(window[end], b'=' | b':'),
-            None => !window.is_empty(),
-        }
-    }
-
     fn token(&mut self) {
         let start = self.at;
         let (mut end, mut flags) = self.token_run(start);
@@ -560,17 +367,6 @@ impl<'a, 'b, S: Sink> Scanner<'a, 'b, S> {
         self.text.get(at..at + 2) == Some(b"::") && self.text.get(at + 2).is_some_and(|next| CLASS[usize::from(*next)] & ANY_LETTER != 0)
     }
 
-    /// Where a string with the prefix of its kind ends, as Python prints it: `u'name'`, `b"bytes"`.
-    fn literal_end(&self, start: usize, quote: usize) -> Option<usize> {
-        if !matches!(&self.text[start..quote], b"u" | b"b") {
-            return None;
-        }
-        let window = &self.text[quote + 1..self.text.len().min(quote + 1 + MAX_APOSTROPHE)];
-        let close = memchr::memchr(self.text[quote], window)?;
-        let ends = !window.get(close + 1).copied().is_some_and(is_alphanumeric);
-        ends.then_some(quote + 1 + close + 1)
-    }
-
     /// Where a list of three names or more with nothing but commas between them ends: `a,b,c`.
     fn name_list(&self, first: usize) -> Option<usize> {
         let mut end = first;
@@ -647,49 +443,6 @@ impl<'a, 'b, S: Sink> Scanner<'a, 'b, S> {
         } else if !self.transition(end) && !(word == b"from" && self.change(end)) {
             self.word(word);
         }
-    }
-
-    /// An arrow to another word behind the one that ends at `end`: both are states.
-    #[inline]
-    fn transition(&mut self, end: usize) -> bool {
-        let arrow = self.text.get(end + 1) == Some(&b'-') && self.text[end..].starts_with(b" -> ");
-        let Some(end) = (if arrow { self.state_at(end + 4) } else { None }) else { return false };
-        self.variable(Last::Variable);
-        self.at = end;
-        true
-    }
-
-    /// `changed from a to b`: two states behind a word that says that something changes.
-    #[inline(never)]
-    fn change(&mut self, from: usize) -> bool {
-        let Some(first) = self.state_at(from + 1).filter(|first| self.text[*first..].starts_with(b" to ")) else { return false };
-        let Some(second) = self.state_at(first + 4) else { return false };
-        let before = crate::bytes::trim_end(&self.text[..from - b"from".len()]);
-        let verb = &before[before.iter().rposition(|byte| *byte == b' ').map_or(0, |blank| blank + 1)..];
-        if !crate::grammar::tells_change(verb) {
-            return false;
-        }
-        self.word(b"from");
-        self.glue.space();
-        self.variable(Last::Variable);
-        self.glue.space();
-        self.word(b"to");
-        self.glue.space();
-        self.variable(Last::Variable);
-        self.at = second;
-        true
-    }
-
-    /// Where a word that may name a state ends.
-    fn state_at(&self, at: usize) -> Option<usize> {
-        self.text.get(at)?;
-        let (end, flags) = self.token_run(at);
-        let end = core_end(self.text, at, end);
-        let word = &self.text[at..end];
-        let is_name = end > at && flags & ANY_LETTER != 0 && flags & (ADDRESS | SLASH) == 0;
-        let ends = self.text.get(end).is_none_or(|byte| matches!(byte, b' ' | b',' | b'.' | b';' | b')' | b']'));
-        let is_prose = crate::grammar::is_function_word(word) || crate::grammar::is_participle(word) && word[0].is_ascii_lowercase();
-        (is_name && ends && !is_prose).then_some(end)
     }
 
     fn classify(&mut self, start: usize, end: usize, flags: u8) {
@@ -810,14 +563,6 @@ fn unquoted(message: &[u8]) -> &[u8] {
 fn core_end(text: &[u8], start: usize, end: usize) -> usize {
     let trailing = text[start..end].iter().rev().take_while(|byte| matches!(byte, b'.' | b'!' | b'?' | b'-')).count();
     end - trailing
-}
-
-/// The method of an HTTP request line such as `GET /index.html HTTP/1.1`.
-fn http_method(value: &[u8]) -> Option<&[u8]> {
-    let end = memchr::memchr(b' ', value.get(..10.min(value.len()))?)?;
-    let method = &value[..end];
-    let target = value.get(end + 1)?;
-    (method.len() >= 3 && method.iter().all(u8::is_ascii_uppercase) && matches!(target, b'/' | b'h' | b'*')).then_some(method)
 }
 
 #[cfg(test)]

@@ -185,6 +185,15 @@ impl<'a> Cursor<'a> {
         Some(())
     }
 
+    /// ` 15:04` in front of a bracket, the time of day of pacman.
+    fn date_and_minute(&mut self) -> Option<()> {
+        self.spaces()?;
+        self.digits(2, 2)?;
+        self.one_of(b":")?;
+        self.digits(2, 2)?;
+        (self.text.get(self.at) == Some(&b']')).then_some(())
+    }
+
     fn date_and_time(&mut self) -> Option<()> {
         if self.one_of(b"T_-:").is_none() {
             self.spaces()?;
@@ -239,7 +248,11 @@ fn year_first(text: &[u8]) -> Option<usize> {
         }
         cursor.one_of(&[separator])?;
         cursor.digits(1, 2)?;
+        let date = cursor.at;
         cursor.optional(Cursor::date_and_time);
+        if cursor.at == date {
+            cursor.optional(Cursor::date_and_minute);
+        }
         Some(())
     })
 }

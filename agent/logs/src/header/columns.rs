@@ -151,7 +151,9 @@ impl Parser<'_> {
         let behind = &self.text[at + word.len()..];
         let next = behind.first().copied();
         let padded = next == Some(b'\t') || behind.starts_with(b"  ");
-        let severity = if first && padded { Severity::from_word(word) } else { Severity::from_header_word(word) };
+        let announced =
+            || next == Some(b':') && self.header.has_time && matches!(word, b"Notice" | b"Alert" | b"Panic" | b"Verbose" | b"Trace");
+        let severity = if first && (padded || announced()) { Severity::from_word(word) } else { Severity::from_header_word(word) };
         if let Some(severity) = severity {
             let end = at + word.len();
             let capitals = word.iter().all(u8::is_ascii_uppercase);
@@ -207,6 +209,10 @@ impl Parser<'_> {
                 let level = group(self.text, end + 1).filter(|level| follows(level.1 + 1, b':'))?;
                 (level, level.1 + 1)
             }
+            (b' ', b'<') => {
+                let level = group(self.text, end + 1)?;
+                (level, level.1 + 1)
+            }
             (b'/', _) => {
                 let close = run_end(self.text, end + 1, |byte| byte.is_ascii_alphabetic());
                 let name_end = run_end(self.text, close, |byte| !is_space(byte) && byte != b':');
@@ -230,7 +236,8 @@ impl Parser<'_> {
         };
         let ends = self.text.get(after).is_none_or(|byte| is_space(*byte) || matches!(byte, b':' | b'-')) || follows(level.1, b'/');
         let word = &self.text[level.0..level.1];
-        let severity = if follows(level.1, b')') { Severity::from_word(word) } else { Severity::from_plain_word(word) };
+        let enclosed = matches!(self.text.get(level.1), Some(b')' | b'>'));
+        let severity = if enclosed { Severity::from_word(word) } else { Severity::from_plain_word(word) };
         let severity = severity.filter(|_| ends && !name.is_empty())?;
         Some(Level { severity, start: level.0, end: level.1, after })
     }
@@ -244,12 +251,20 @@ impl Parser<'_> {
         // `[core:error]` of httpd, `[main/WARN]` of log4j's users.
         let word_start = inner.iter().rposition(|byte| matches!(byte, b':' | b'/')).map_or(0, |mark| mark + 1);
         let word = crate::bytes::trim(&inner[word_start..]);
+        // `[libretro INFO]`: one name in front of a level in capitals.
+        let named = || {
+            let blank = memchr::memchr(b' ', inner).filter(|blank| inner[..*blank].iter().all(|byte| is_alphanumeric(*byte)))?;
+            let word = &inner[blank + 1..];
+            let severity = Severity::from_plain_word(word).filter(|_| word.iter().all(u8::is_ascii_uppercase))?;
+            Some(Level { severity, start: start + blank + 1, end, after: end + 1 })
+        };
         match Severity::from_word(word) {
             Some(severity) => {
                 let word_at = start + word_start + run_end(&inner[word_start..], 0, is_space);
                 Column::Level(Level { severity, start: word_at, end: word_at + word.len(), after: end + 1 })
             }
             None if self.text[at] == b'<' => Column::Prose,
+            None if let Some(level) = named() => Column::Level(level),
             None if self.text[at] == b'(' && matches!(inner, b"II" | b"WW" | b"EE") => {
                 let severity = Severity::from_letter(inner[0]).unwrap_or_default();
                 Column::Level(Level { severity, start, end, after: end + 1 })
@@ -268,106 +283,6 @@ impl Parser<'_> {
             None => Column::Other { after: end + 1 },
         }
     }
-
-    /// A level somewhere in front of the message, where no known column has one. What stands in front of it is cut off unless it is
-    /// a text.
-    pub(super) fn distant_level(&mut self) {
-        let rest = self.rest();
-        let window = &rest[..rest.len().min(MAX_NAME)];
-        let Some((start, end, severity)) = level_before_colon(window).or_else(|| self.level_beside_mark(window)) else { return };
-        let is_text = words_of_prose(&window[..start]) > MAX_WORDS;
-        let (start, end) = (self.at + start, self.at + end);
-        self.set_level(severity, &self.text[start..end]);
-        if !is_text {
-            let behind = &self.text[end..];
-            self.at = end + if behind.starts_with(b" :") { 2 } else { usize::from(behind.starts_with(b"/")) };
-            self.after_level();
-        }
-    }
-
-    /// A level in capitals with a mark on one side at least, in a line that has a time: `{main.py:9} INFO - x`, `Queue:WRN x`,
-    /// `main :CRIT :x`, `<launcher> INFO  x`; and `warning/Name: x` or `[Name] (warning): x`.
-    fn level_beside_mark(&self, window: &[u8]) -> Option<(usize, usize, Severity)> {
-        if !self.header.has_time {
-            return None;
-        }
-        let name_end = run_end(window, 0, |byte| byte.is_ascii_lowercase());
-        if window.get(name_end) == Some(&b'/') {
-            let tag = run_end(window, name_end + 1, is_alphanumeric);
-            let severity = Severity::from_word(&window[..name_end]).filter(|_| tag > name_end + 1 && window[tag..].starts_with(b": "));
-            return severity.map(|severity| (0, name_end, severity));
-        }
-        let mut at = 0;
-        while let Some(skipped) = window[at..].iter().position(u8::is_ascii_uppercase) {
-            let start = at + skipped;
-            at = run_end(window, start, |byte| byte.is_ascii_uppercase());
-            let (before, behind) = (&window[..start], &window[at..]);
-            if is_word_byte(before.last()) || is_word_byte(behind.first()) || !(is_marked_before(before) || is_marked_behind(behind)) {
-                continue;
-            }
-            if let Some(severity) = Severity::from_plain_word(&window[start..at]) {
-                return (words_of_prose(before) <= MAX_WORDS).then_some((start, at, severity));
-            }
-        }
-        None
-    }
-
-    /// `Window manager warning: x`: a warning that a program in up to three words says it is.
-    pub(super) fn named_warning(&mut self) {
-        let rest = self.rest();
-        let window = &rest[..rest.len().min(MAX_NAME)];
-        let Some(colon) = memchr::memchr(b':', window) else { return };
-        let Some(name) = window[..colon].strip_suffix(b" warning").or_else(|| window[..colon].strip_suffix(b"-WARNING **")) else { return };
-        let letters = |byte: &u8| byte.is_ascii_alphabetic() || matches!(byte, b' ' | b'-');
-        if name.iter().all(letters) && name.split(|byte| *byte == b' ').count() <= 3 {
-            let start = self.at + name.len() + 1;
-            self.set_level(Severity::WARN, &self.text[start..start + b"warning".len()]);
-        }
-    }
-}
-
-/// Most words of prose in front of a level that is none of a message.
-const MAX_WORDS: usize = 2;
-
-/// A level with a colon that follows a number or another colon: `a.rst:8: WARNING: x`, `main pid 13433: DEBUG: x`,
-/// `Main 07:04:18 INFO: x`.
-fn level_before_colon(window: &[u8]) -> Option<(usize, usize, Severity)> {
-    memchr::memchr_iter(b':', window).find_map(|colon| {
-        let start = colon - window[..colon].iter().rev().take_while(|byte| byte.is_ascii_alphabetic()).count();
-        let [before, b' '] = window[..start].last_chunk()? else { return None };
-        let capitals = window[start..colon].iter().all(u8::is_ascii_uppercase);
-        let placed = *before == b':' && window[..start - 2].last().is_some_and(u8::is_ascii_digit);
-        let marked = placed || capitals && (matches!(before, b':' | b']' | b')') || before.is_ascii_digit());
-        let severity = Severity::from_plain_word(&window[start..colon]).filter(|_| marked)?;
-        Some((start, colon, severity))
-    })
-}
-
-/// The words in small letters that another word or a number follows.
-fn words_of_prose(text: &[u8]) -> usize {
-    let words = || text.split(|byte| *byte == b' ');
-    let small = |word: &[u8]| word.len() > 1 && word.iter().all(u8::is_ascii_lowercase);
-    words().zip(words().skip(1)).filter(|(word, next)| small(word) && next.first().is_none_or(|byte| is_alphanumeric(*byte))).count()
-}
-
-fn is_word_byte(byte: Option<&u8>) -> bool {
-    byte.is_some_and(|byte| is_alphanumeric(*byte) || *byte == b'_')
-}
-
-/// Whether what stands in front of a word sets it apart from prose.
-fn is_marked_before(before: &[u8]) -> bool {
-    match before {
-        [] => false,
-        [.., b'-', b'>'] => false,
-        [.., b'|' | b'[' | b'(' | b'<' | b'{' | b':' | b';' | b'\t'] => true,
-        [.., b']' | b')' | b'>' | b'}' | b'|' | b' ' | b'\t', b' '] => true,
-        _ => false,
-    }
-}
-
-/// Whether what stands behind a word sets it apart from prose; something has to follow.
-fn is_marked_behind(behind: &[u8]) -> bool {
-    matches!(behind, [b'|' | b']' | b'>' | b'}' | b':' | b'\t' | b';', _, ..] | [b' ', b'-' | b'[' | b'(' | b'|' | b':' | b' ', _, ..])
 }
 
 /// The length of `{}` or `{id}` with a space behind, as ClickHouse names the query.
@@ -407,7 +322,7 @@ fn is_numbered(behind: &[u8]) -> bool {
 /// Whether what stands behind a word may tie it to a level, see [`Parser::level_behind`]; cheap.
 fn may_tie_a_level(word: &[u8], behind: &[u8], first: bool) -> bool {
     let tied = match behind {
-        [b'[', ..] | [b' ', b'[' | b'(', ..] => true,
+        [b'[', ..] | [b' ', b'[' | b'(' | b'<', ..] => true,
         [b' ', b'A'..=b'Z' | b' ', ..] => first,
         [b':', ..] => word.last().is_some_and(u8::is_ascii_uppercase),
         _ => false,

@@ -5,11 +5,15 @@ use super::{MAX_NAME, Parser};
 use crate::bytes::{is_space, run_end};
 use crate::severity::Severity;
 
+/// Longest symbol in front of a level, in bytes: an emoji with its variation.
+const MAX_SYMBOL: usize = 16;
+
 impl Parser<'_> {
     /// A line without time that starts with its level: `WARNING: x`, `[INFO] x`, `ERROR:root:x`, `INFO x`, `warn --- x`; or that
     /// has it behind one name: `root - INFO - x`, `startup   info<tab>x`.
     pub(super) fn leading_level(&mut self) -> bool {
         self.skip_spaces();
+        self.at = self.behind_symbol();
         if self.dotnet() || self.padded_name() {
             return true;
         }
@@ -31,6 +35,14 @@ impl Parser<'_> {
         self.header.logger = logger;
         self.take(&level);
         true
+    }
+
+    /// Behind a symbol such as an emoji, if a level in brackets follows: `✔ [INFO] x`.
+    fn behind_symbol(&self) -> usize {
+        let end = run_end(self.text, self.at, |byte| !byte.is_ascii());
+        let next = run_end(self.text, end, is_space);
+        let symbol = end > self.at && end <= self.at + MAX_SYMBOL && next > end && self.text.get(next) == Some(&b'[');
+        if symbol && self.level_at(next).is_some() { next } else { self.at }
     }
 
     /// A level in capitals at `at` that a space or colon ends.

@@ -89,13 +89,29 @@ impl<'a> Parser<'a> {
         true
     }
 
-    /// `[D 2026-11-25 15:04:05.000 Name] message`, as Tornado's and Jupyter's formatters write it.
-    pub(super) fn letter_and_time(&mut self, inner: &'a [u8], end: usize) -> bool {
-        let [letter, b' ', tail @ ..] = inner else { return false };
-        let (Some(severity), Some(time)) = (Severity::from_letter(*letter), timestamp::end(tail)) else { return false };
-        self.set_level(severity, &inner[..1]);
+    /// `[D 2026-11-25 15:04:05.000 Name] message`, as Tornado's and Jupyter's formatters write it; `[WRN 15:04:05.000] message`.
+    pub(super) fn level_and_time(&mut self, inner: &'a [u8], end: usize) -> bool {
+        let length = run_end(inner, 0, |byte| byte.is_ascii_uppercase());
+        let word = &inner[..length];
+        let severity = if let [letter] = word { Severity::from_letter(*letter) } else { Severity::from_word(word) };
+        let Some(tail) = inner[length..].strip_prefix(b" ") else { return false };
+        let (Some(severity), Some(time)) = (severity, timestamp::end(tail)) else { return false };
+        self.set_level(severity, word);
         self.header.has_time = true;
         self.header.logger = crate::bytes::trim(&tail[time..]);
+        self.at = end + 1;
+        true
+    }
+
+    /// `[Info   :   Source] message`, as BepInEx writes it for games.
+    pub(super) fn level_and_source(&mut self, inner: &'a [u8], end: usize) -> bool {
+        let length = run_end(inner, 0, |byte| byte.is_ascii_alphabetic());
+        let colon = run_end(inner, length, |byte| byte == b' ');
+        let Some(source) = inner.get(colon..).and_then(|tail| tail.strip_prefix(b":")).map(crate::bytes::trim) else { return false };
+        let severity = if &inner[..length] == b"Message" { Some(Severity::INFO) } else { Severity::from_word(&inner[..length]) };
+        let Some(severity) = severity.filter(|_| inner[0].is_ascii_uppercase() && !source.is_empty()) else { return false };
+        self.set_level(severity, &inner[..length]);
+        self.header.logger = source;
         self.at = end + 1;
         true
     }

@@ -119,17 +119,9 @@ impl<'a> Parser<'a> {
     fn run(&mut self) {
         self.priority();
         self.carrier();
-        if self.glog() || self.redis() || self.android_brief() || self.npm() || self.apt() {
+        if self.known_start() {
             return;
         }
-        self.ruby_letter();
-        self.clock_mark();
-        self.letter_before_time();
-        self.nest();
-        if self.bracketed_columns() {
-            return;
-        }
-        self.numbered_columns();
         let mut outer = None;
         loop {
             self.times();
@@ -151,6 +143,34 @@ impl<'a> Parser<'a> {
         if let Some((severity, word)) = outer.filter(|_| self.header.severity_text.is_empty()) {
             self.set_level(severity, word);
         }
+    }
+
+    /// What the first byte of a line may begin that is no column of the usual kind; whether that was the whole header.
+    fn known_start(&mut self) -> bool {
+        match self.peek() {
+            Some(b'0'..=b'9') => {
+                if self.redis() {
+                    return true;
+                }
+                self.numbered_columns();
+            }
+            Some(b'a'..=b'z' | b'A'..=b'Z') => {
+                if self.glog() || self.android_brief() || self.npm() || self.apt() {
+                    return true;
+                }
+                self.ruby_letter();
+                self.letter_before_time();
+            }
+            Some(b'[') => {
+                self.nest();
+                return self.bracketed_columns();
+            }
+            Some(b'*' | b'.') => self.clock_mark(),
+            Some(b'<' | b'(') => self.letter_before_time(),
+            _ => {}
+        }
+        // Ruby's letter stands in front of brackets.
+        self.peek() == Some(b'[') && self.bracketed_columns()
     }
 
     /// What stands behind the times.
@@ -327,14 +347,14 @@ impl<'a> Parser<'a> {
         if rest.get(next) == Some(&b'|') {
             next = run_end(rest, next + 1, is_space);
         }
-        let prose = rest[..end].iter().all(u8::is_ascii_lowercase)
-            && Severity::from_plain_word(&rest[..end]).is_none()
-            && !self.header.has_time
-            && rest.get(next.wrapping_sub(2)) != Some(&b'|');
         let after = rest.get(next..)?;
         if !after.first().is_some_and(|byte| byte.is_ascii_digit() || byte.is_ascii_uppercase()) {
             return None;
         }
+        let prose = rest[..end].iter().all(u8::is_ascii_lowercase)
+            && Severity::from_plain_word(&rest[..end]).is_none()
+            && !self.header.has_time
+            && rest.get(next.wrapping_sub(2)) != Some(&b'|');
         let time = if prose { None } else { timestamp::end(after) };
         let dated = time.is_some_and(|end| {
             timestamp::is_date(&after[..end]) || after.get(end) == Some(&b' ') && timestamp::has_date(&after[end + 1..])

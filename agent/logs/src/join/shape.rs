@@ -4,6 +4,7 @@
 use crate::bytes::{contains, is_alphanumeric, run_end, trim};
 use crate::header::{self, Span};
 use crate::severity::Severity;
+use crate::structured;
 use crate::timestamp;
 
 /// What runtimes write in front of an exception that nothing caught.
@@ -76,7 +77,9 @@ impl Shape {
             _ => start(line),
         };
         let none = Self { dated: false, severity: Severity::UNSPECIFIED, header: false, span: None, indented, start };
-        if start.is_some_and(|start| start != Start::Php) || (indented && !starts_with_time(line)) {
+        // What has fields has no columns in front of them.
+        let headless = structured::looks_like(line) || indented && !starts_with_time(line);
+        if headless || start.is_some_and(|start| start != Start::Php) {
             return none;
         }
         let header = header::parse(line);

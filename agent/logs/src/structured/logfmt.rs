@@ -19,12 +19,15 @@ fn key_end(line: &[u8], from: usize) -> usize {
     run_end(line, from, |byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-' | b'@' | b'/' | b'(' | b')'))
 }
 
-/// Calls `field` with every pair; `None` if a token is no pair, there are fewer than two, or none names message or level.
+/// Calls `field` with every pair; `None`, and what it was called with means nothing, if a token is no pair, there are fewer than two,
+/// or none names message or level.
 pub(crate) fn visit<'a>(line: &'a [u8], mut field: impl FnMut(&[u8], Raw<'a>)) -> Option<()> {
     let mut telling = false;
-    pairs(line, &mut |key, _| telling |= matches!(key, b"msg" | b"message" | b"level" | b"lvl" | b"severity"))?;
-    telling.then_some(())?;
-    pairs(line, &mut field)
+    pairs(line, &mut |key, value| {
+        telling |= matches!(key, b"msg" | b"message" | b"level" | b"lvl" | b"severity");
+        field(key, value);
+    })?;
+    telling.then_some(())
 }
 
 fn pairs<'a>(line: &'a [u8], field: &mut dyn FnMut(&[u8], Raw<'a>)) -> Option<()> {

@@ -109,7 +109,7 @@ fn starts_with_time(line: &[u8]) -> bool {
 fn start(line: &[u8]) -> Option<Start> {
     match line.first()? {
         b'0'..=b'9' => return None,
-        b'{' | b'[' if opens_json(line) => return Some(Start::Json),
+        b'{' | b'[' => return opens_json(line).then_some(Start::Json),
         b'=' => return equals_start(line),
         b'*' if line.starts_with(b"** (") => return Some(Start::Beam),
         b'/' | b'n' | b'f' if is_source_position(line) => return Some(Start::NodeSource),
@@ -191,7 +191,7 @@ fn is_php(line: &[u8]) -> bool {
 /// `path:line:column: runtime error: text`.
 fn is_undefined_behaviour(line: &[u8]) -> bool {
     let window = &line[..line.len().min(512)];
-    let Some(blank) = window.iter().position(|byte| *byte == b' ') else { return false };
+    let Some(blank) = memchr::memchr(b' ', window) else { return false };
     if !window[blank..].starts_with(b" runtime error: ") {
         return false;
     }

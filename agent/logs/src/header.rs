@@ -155,7 +155,7 @@ impl<'a> Parser<'a> {
                 self.numbered_columns();
             }
             Some(b'a'..=b'z' | b'A'..=b'Z') => {
-                if self.glog() || self.android_brief() || self.npm() || self.apt() {
+                if self.glog() || self.android_brief() || self.npm() || self.letter_in_front() {
                     return true;
                 }
                 self.ruby_letter();
@@ -163,6 +163,7 @@ impl<'a> Parser<'a> {
             }
             Some(b'[') => {
                 self.nest();
+                self.letter_before_time();
                 return self.bracketed_columns();
             }
             Some(b'*' | b'.') => self.clock_mark(),
@@ -188,7 +189,10 @@ impl<'a> Parser<'a> {
 
     /// A level that the message itself starts with, where no column has one.
     fn message_level(&mut self) {
-        if !self.header.severity.is_specified() && !self.cisco_mnemonic() && !self.letter_in_brackets() {
+        if self.header.severity.is_specified() || self.cisco_mnemonic() || self.letter_beside_mark() || self.glib() {
+            return;
+        }
+        if self.at > 0 || !self.level_between_colons() {
             self.named_warning();
         }
     }
@@ -301,7 +305,9 @@ impl<'a> Parser<'a> {
                 (word, Severity::from_header_word(word).filter(|_| certain))
             }
         };
-        if let Some(severity) = severity {
+        // `NOT` of Nim's chronicles.
+        let notice = || (word == b"NOT").then_some(Severity::INFO2);
+        if let Some(severity) = severity.or_else(notice) {
             self.set_level(severity, word);
         }
     }
@@ -337,7 +343,13 @@ impl<'a> Parser<'a> {
             let (inner, after) = (&rest[start..end], &rest[end + 2..]);
             let of_day =
                 || inner.iter().all(|byte| is_alphanumeric(*byte)) && after.get(2) == Some(&b':') && timestamp::end(after).is_some();
-            if of_day() || after.first().is_some_and(u8::is_ascii_digit) && timestamp::has_date(after) {
+            let word = run_end(after, 0, |byte| byte.is_ascii_uppercase());
+            let levelled = || Severity::from_plain_word(&after[..word]).is_some() && after.get(word + 1).is_some_and(u8::is_ascii_digit);
+            let dated = match after.first() {
+                Some(b'0'..=b'9') => timestamp::has_date(after),
+                _ => levelled() && timestamp::has_date(&after[word + 1..]),
+            };
+            if of_day() || dated {
                 return Some(self.at + end + 2);
             }
         }
@@ -354,6 +366,7 @@ impl<'a> Parser<'a> {
         let prose = rest[..end].iter().all(u8::is_ascii_lowercase)
             && Severity::from_plain_word(&rest[..end]).is_none()
             && !self.header.has_time
+            && after.get(10) != Some(&b'T')
             && rest.get(next.wrapping_sub(2)) != Some(&b'|');
         let time = if prose { None } else { timestamp::end(after) };
         let dated = time.is_some_and(|end| {

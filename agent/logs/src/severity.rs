@@ -136,7 +136,7 @@ const fn ordinary(word: &'static [u8], severity: Severity) -> Level {
     Level { word, severity, alone: false }
 }
 
-const LEVELS: [Level; 60] = [
+const LEVELS: [Level; 61] = [
     ordinary(b"trace", Severity::TRACE),
     level_word(b"trace1", Severity::TRACE),
     level_word(b"trace2", Severity::TRACE),
@@ -175,6 +175,7 @@ const LEVELS: [Level; 60] = [
     ordinary(b"log", Severity::INFO),
     ordinary(b"notice", Severity::INFO2),
     level_word(b"notc", Severity::INFO2),
+    level_word(b"ntc", Severity::INFO2),
     level_word(b"warn", Severity::WARN),
     level_word(b"warning", Severity::WARN),
     level_word(b"wrn", Severity::WARN),

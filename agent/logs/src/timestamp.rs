@@ -127,11 +127,24 @@ impl<'a> Cursor<'a> {
         Some(())
     }
 
+    /// `3:04PM`, as Go's `time.Kitchen` has it.
+    fn kitchen_time(&mut self) -> Option<()> {
+        self.digits(1, 2)?;
+        self.one_of(b":")?;
+        self.digits(2, 2)?;
+        matches!(self.letters(), b"AM" | b"PM").then_some(())
+    }
+
     fn fraction_and_zone(&mut self) {
         if matches!(self.text.get(self.at), Some(b'.' | b',' | b':')) {
             let end = run_end(self.text, self.at + 1, |byte| byte.is_ascii_digit());
             if (2..=10).contains(&(end - self.at)) {
                 self.at = end;
+            }
+            // Microseconds set apart from milliseconds, as Zephyr has them.
+            let more = run_end(self.text, end + 1, |byte| byte.is_ascii_digit());
+            if self.text.get(end) == Some(&b',') && more == end + 4 && self.text.get(more) == Some(&b']') {
+                self.at = more;
             }
         }
         self.optional(Self::zone);
@@ -145,33 +158,24 @@ impl<'a> Cursor<'a> {
         if matches!(self.text.get(self.at), Some(b'+' | b'-')) {
             return self.offset();
         }
-        if !self.text.get(self.at).is_some_and(u8::is_ascii_uppercase) {
+        let half = self.text.get(self.at..self.at + 2).is_some_and(|half| matches!(half, b"am" | b"pm"));
+        if !half && !self.text.get(self.at).is_some_and(u8::is_ascii_uppercase) {
             return None;
         }
         let word = self.letters();
+        if matches!(word, b"AM" | b"PM" | b"am" | b"pm") {
+            self.optional(|cursor| {
+                cursor.spaces()?;
+                matches!(cursor.letters(), b"UTC" | b"GMT").then_some(())
+            });
+            return Some(());
+        }
         if matches!(word, b"UTC" | b"GMT") {
             self.optional(Self::offset);
             return Some(());
         }
-        matches!(
-            word,
-            b"AM"
-                | b"PM"
-                | b"CET"
-                | b"CEST"
-                | b"EST"
-                | b"EDT"
-                | b"CST"
-                | b"CDT"
-                | b"MST"
-                | b"MDT"
-                | b"PST"
-                | b"PDT"
-                | b"JST"
-                | b"IST"
-                | b"MSK"
-        )
-        .then_some(())
+        matches!(word, b"CET" | b"CEST" | b"EST" | b"EDT" | b"CST" | b"CDT" | b"MST" | b"MDT" | b"PST" | b"PDT" | b"JST" | b"IST" | b"MSK")
+            .then_some(())
     }
 
     /// `+0100`, `+01:00` or `+01`.
@@ -218,7 +222,7 @@ fn numeric(text: &[u8]) -> Option<usize> {
             // Seconds since the start, as Rust's tracing writes them: `0.023323334s`.
             (text.get(digits + 10) == Some(&b's')).then_some(digits + 11)
         }
-        (1 | 2, Some(b':')) => finish(text, |cursor| cursor.time_of_day()),
+        (1 | 2, Some(b':')) => finish(text, |cursor| cursor.time_of_day()).or_else(|| finish(text, |cursor| cursor.kitchen_time())),
         (1 | 2, Some(b'/' | b'-' | b'.' | b' ')) => {
             short_date(text).or_else(|| day_month_name(text)).or_else(|| day_month(text)).or_else(|| spaced_date(text))
         }
@@ -285,7 +289,7 @@ fn short_date(text: &[u8]) -> Option<usize> {
             cursor.digits(1, 4)
         });
         cursor.one_of(b",");
-        if cursor.one_of(b":").is_none() {
+        if cursor.one_of(b":-").is_none() {
             cursor.spaces()?;
         }
         cursor.time_of_day()
@@ -507,6 +511,10 @@ mod tests {
             "2026-11-25T15:04:05+01:00",
             "2026-11-25 15:04:05.269 GMT+01:00",
             "2026-Nov-25 15:04:05.404060 UTC",
+            "Nov 25, 2026, 3:04:05 PM UTC",
+            "Wed, Nov 25 2026 3:04:05 pm",
+            "11/25/2026-15:04:05",
+            "3:04PM",
         ];
         for time in times {
             assert_eq!(end(time.as_bytes()), Some(time.len()), "{time}");

@@ -68,5 +68,6 @@ fn behind_bar(text: &[u8], name_end: usize) -> Option<usize> {
     let digits = text[..name_end].iter().rev().take_while(|byte| byte.is_ascii_digit()).count();
     let numbered = digits > 0 && name_end > digits && matches!(text[name_end - digits - 1], b'-' | b'_');
     let line = &text[after..];
-    (numbered || timestamp::has_date(line) || structured::looks_like(line)).then_some(after)
+    let dated = timestamp::has_date(line.strip_prefix(b"[").unwrap_or(line));
+    (numbered || dated || structured::looks_like(line)).then_some(after)
 }

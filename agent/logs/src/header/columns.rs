@@ -75,7 +75,8 @@ impl Parser<'_> {
             b' ' => {
                 let next = run_end(self.text, at + 1, is_space);
                 let named = run_end(self.text, next, |byte| byte.is_ascii_uppercase() || byte.is_ascii_digit()) >= next + 3;
-                (apart || named || matches!(self.text.get(next), Some(b'[' | b'|')) || self.is_tag(next)).then_some(at + 1)
+                (apart || named || matches!(self.text.get(next), Some(b'[' | b'|')) || self.is_tag(next) || self.is_place(next))
+                    .then_some(at + 1)
             }
             b'!' => (self.text.get(at + 2) == Some(&b' ')).then_some(at + 2),
             b'/' => {
@@ -90,6 +91,12 @@ impl Parser<'_> {
             }
             _ => None,
         }
+    }
+
+    /// Whether a position that a bracket closes stands at `at`: `I platform/loader.cc:48] x`.
+    fn is_place(&self, at: usize) -> bool {
+        let end = run_end(self.text, at, |byte| !is_space(byte));
+        self.text[at..end].strip_suffix(b"]").is_some_and(super::is_source_line)
     }
 
     /// Whether a tag with a colon stands at `at`: `D MainActivity: x`.
@@ -251,6 +258,24 @@ impl Parser<'_> {
         // `[core:error]` of httpd, `[main/WARN]` of log4j's users.
         let word_start = inner.iter().rposition(|byte| matches!(byte, b':' | b'/')).map_or(0, |mark| mark + 1);
         let word = crate::bytes::trim(&inner[word_start..]);
+        // `[wallet.api:Info:59]`: a thread behind the level.
+        let threaded = || {
+            let end = start + word_start.checked_sub(1)?;
+            let name = memchr::memrchr(b':', &self.text[start..end])?;
+            let level_at = start + name + 1;
+            let severity =
+                Severity::from_word(&self.text[level_at..end]).filter(|_| !word.is_empty() && word.iter().all(u8::is_ascii_digit))?;
+            Some(Level { severity, start: level_at, end, after: at + inner.len() + 2 })
+        };
+        // `[ debug network.job ]`: a level in front of one name.
+        let leading = || {
+            let text = crate::bytes::trim(inner);
+            let (first, name) = (&text[..run_end(text, 0, |byte| byte != b' ')], &text[run_end(text, 0, |byte| byte != b' ')..]);
+            let named = name.len() > 1 && !name[1..].contains(&b' ') && name.contains(&b'.') && self.header.has_time;
+            let severity = Severity::from_plain_word(first).filter(|_| named)?;
+            let level_at = start + run_end(inner, 0, is_space);
+            Some(Level { severity, start: level_at, end: level_at + first.len(), after: end + 1 })
+        };
         // `[libretro INFO]`: one name in front of a level in capitals.
         let named = || {
             let blank = memchr::memchr(b' ', inner).filter(|blank| inner[..*blank].iter().all(|byte| is_alphanumeric(*byte)))?;
@@ -264,7 +289,7 @@ impl Parser<'_> {
                 Column::Level(Level { severity, start: word_at, end: word_at + word.len(), after: end + 1 })
             }
             None if self.text[at] == b'<' => Column::Prose,
-            None if let Some(level) = named() => Column::Level(level),
+            None if let Some(level) = named().or_else(threaded).or_else(leading) => Column::Level(level),
             None if self.text[at] == b'(' && matches!(inner, b"II" | b"WW" | b"EE") => {
                 let severity = Severity::from_letter(inner[0]).unwrap_or_default();
                 Column::Level(Level { severity, start, end, after: end + 1 })
@@ -272,6 +297,13 @@ impl Parser<'_> {
             // `[unknown]@[unknown],app=[unknown]` of PostgreSQL.
             None if self.text.get(end + 1) == Some(&b'@') => Column::Other { after: run_end(self.text, end, |byte| !is_space(byte)) },
             // `[08:02:47][I][logger:156]: `; ESPHome tells configuration by a C.
+            None if self.header.has_time
+                && matches!(inner, [b'd' | b'i' | b'w' | b'e' | b'f' | b'v'])
+                && self.text.get(end + 1) == Some(&b'[') =>
+            {
+                let severity = Severity::from_letter(inner[0].to_ascii_uppercase()).unwrap_or_default();
+                Column::Level(Level { severity, start, end, after: end + 1 })
+            }
             None if self.header.has_time && self.text[at] == b'[' && inner.len() == 1 && inner[0] != b'A' => {
                 let configures = inner == b"C" && self.text.get(end + 1) == Some(&b'[');
                 let severity = if configures { Some(Severity::DEBUG3) } else { Severity::from_letter(inner[0]) };

@@ -22,7 +22,7 @@ impl Parser<'_> {
         self.set_level(severity, &self.text[start..end]);
         if !is_text {
             let behind = &self.text[end..];
-            self.at = end + if behind.starts_with(b" :") { 2 } else { usize::from(behind.starts_with(b"/")) };
+            self.at = end + if behind.starts_with(b" :") { 2 } else { usize::from(matches!(behind.first(), Some(b'/' | b'-'))) };
             self.after_level();
         }
     }
@@ -54,16 +54,27 @@ impl Parser<'_> {
         None
     }
 
-    /// A letter in brackets behind one column: `...main.go:231:run() [I] x`.
-    pub(super) fn letter_in_brackets(&mut self) -> bool {
+    /// A letter with a mark behind up to two columns: `...main.go:231:run() [I] x`, `[23378] main/102/init C> x`.
+    pub(super) fn letter_beside_mark(&mut self) -> bool {
+        if !self.header.has_time {
+            return false;
+        }
         let rest = self.rest();
-        let blank = run_end(rest, 0, |byte| byte != b' ');
-        let Some([b' ', b'[', letter, b']', b' ', ..]) = rest.get(blank..) else { return false };
-        let Some(severity) = Severity::from_letter(*letter).filter(|_| self.header.has_time && *letter != b'A') else { return false };
-        let at = self.at + blank + 2;
-        self.set_level(severity, &self.text[at..at + 1]);
-        self.at = at + 2;
-        true
+        let mut blank = 0;
+        for _ in 0..2 {
+            blank = run_end(rest, blank + 1, |byte| byte != b' ');
+            let (letter, start, length) = match rest.get(blank..) {
+                Some([b' ', b'[', letter, b']', b' ', ..]) => (letter, 2, 4),
+                Some([b' ', letter, b'>', b' ', ..]) => (letter, 1, 3),
+                _ => continue,
+            };
+            let Some(severity) = Severity::from_letter(*letter).filter(|_| *letter != b'A') else { return false };
+            let at = self.at + blank;
+            self.set_level(severity, &self.text[at + start..at + start + 1]);
+            self.at = at + length;
+            return true;
+        }
+        false
     }
 
     /// `Window manager warning: x`: a warning that a program in up to three words says it is.
@@ -87,7 +98,8 @@ fn level_before_colon(window: &[u8]) -> Option<(usize, usize, Severity)> {
         let start = colon - window[..colon].iter().rev().take_while(|byte| byte.is_ascii_alphabetic()).count();
         let [before, b' '] = window[..start].last_chunk()? else { return None };
         let capitals = window[start..colon].iter().all(u8::is_ascii_uppercase);
-        let placed = *before == b':' && window[..start - 2].last().is_some_and(u8::is_ascii_digit);
+        let placed = *before == b':' && window[..start - 2].last().is_some_and(u8::is_ascii_digit)
+            || *before == b')' && window[..start - 2].last().is_some_and(u8::is_ascii_digit) && window[start].is_ascii_uppercase();
         let marked = placed || capitals && (matches!(before, b':' | b']' | b')') || before.is_ascii_digit());
         let severity = Severity::from_plain_word(&window[start..colon]).filter(|_| marked)?;
         Some((start, colon, severity))
@@ -98,7 +110,7 @@ fn level_before_colon(window: &[u8]) -> Option<(usize, usize, Severity)> {
 fn words_of_prose(text: &[u8]) -> usize {
     let words = || text.split(|byte| *byte == b' ');
     let small = |word: &[u8]| word.len() > 1 && word.iter().all(u8::is_ascii_lowercase);
-    let goes_on = |next: &[u8]| next.first().is_none_or(|byte| is_alphanumeric(*byte) || matches!(byte, b'(' | b'['));
+    let goes_on = |next: &[u8]| next.first().is_some_and(|byte| is_alphanumeric(*byte) || matches!(byte, b'(' | b'['));
     words().zip(words().skip(1)).filter(|(word, next)| small(word) && goes_on(next)).count()
 }
 
@@ -111,8 +123,14 @@ fn is_marked_before(before: &[u8]) -> bool {
     match before {
         [] => false,
         [.., b'-', b'>'] => false,
+        [.., b']', b'.'] | [.., b' ', b':', b' '] => true,
         [.., b'|' | b'[' | b'(' | b'<' | b'{' | b':' | b';' | b'\t'] => true,
         [.., b']' | b')' | b'>' | b'}' | b'|' | b' ' | b'\t', b' '] => true,
+        // A name such as `runtime-worker`.
+        [name @ .., b' '] => {
+            let name = &name[name.iter().rposition(|byte| *byte == b' ').map_or(0, |blank| blank + 1)..];
+            name.first().is_some_and(u8::is_ascii_alphabetic) && name.iter().any(|byte| matches!(byte, b'-' | b'_'))
+        }
         _ => false,
     }
 }

@@ -116,19 +116,19 @@ impl<'a> Parser<'a> {
         true
     }
 
-    /// `<W>2026-11-25 15:04:05 message`, `(W) 2026-11-25 …` or `W 11/25/26 …`.
+    /// `<W>2026-11-25 15:04:05 message`, `(W) 2026-11-25 …`, `W 11/25/26 …`, `W [25/Nov/2026:…] …` or `[W][12.345678] …`.
     pub(super) fn letter_before_time(&mut self) {
-        if let [letter, b' ', b'0'..=b'9', ..] = self.rest()
-            && let Some(severity) = Severity::from_letter(*letter).filter(|_| timestamp::has_date(&self.rest()[2..]))
-        {
-            self.set_level(severity, &self.text[self.at..self.at + 1]);
-            self.at += 2;
-            return;
-        }
-        let ([b'<', letter, b'>', b'0'..=b'9', ..] | [b'(', letter, b')', b' ', b'0'..=b'9', ..]) = self.rest() else { return };
-        if let Some(severity) = Severity::from_letter(*letter) {
-            self.set_level(severity, &self.text[self.at + 1..self.at + 2]);
-            self.at += 3;
+        let (found, dated) = match self.rest() {
+            [letter, b' ', b'0'..=b'9', ..] => ((letter, 0, 2), timestamp::has_date(&self.rest()[2..])),
+            [letter, b' ', b'[', b'0'..=b'9', ..] => ((letter, 0, 2), self.time_at(self.at + 2).is_some()),
+            [b'[', letter, b']', b'[', b'0'..=b'9', ..] => ((letter, 1, 3), self.time_at(self.at + 3).is_some()),
+            [b'<', letter, b'>', b'0'..=b'9', ..] | [b'(', letter, b')', b' ', b'0'..=b'9', ..] => ((letter, 1, 3), true),
+            _ => return,
+        };
+        let (letter, at, length) = found;
+        if let Some(severity) = Severity::from_letter(*letter).filter(|_| dated) {
+            self.set_level(severity, &self.text[self.at + at..self.at + at + 1]);
+            self.at += length;
         }
     }
 

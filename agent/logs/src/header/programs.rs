@@ -1,6 +1,6 @@
 //! Headers that one program writes in a form of its own. Must hold no form that columns already tell.
 
-use super::{MAX_HEADER, MAX_NAME, Parser, group};
+use super::{MAX_HEADER, MAX_NAME, Parser, group, is_source_line};
 use crate::bytes::{is_alphanumeric, is_space, run_end};
 use crate::severity::Severity;
 use crate::timestamp;
@@ -30,12 +30,69 @@ impl Parser<'_> {
         true
     }
 
-    /// `W: message` and `E: message` of apt and its kin.
-    pub(super) fn apt(&mut self) -> bool {
-        let [letter @ (b'W' | b'E'), b':', b' ', ..] = self.rest() else { return false };
+    /// A letter in front of the message of a line without a time: `W: x` of apt and PulseAudio, `I (43) boot: x` of ESP-IDF,
+    /// `E path/file.cc:111] x` of TensorFlow.
+    pub(super) fn letter_in_front(&mut self) -> bool {
+        let rest = self.rest();
+        let [letter @ (b'D' | b'I' | b'W' | b'E' | b'F' | b'V'), tail @ ..] = rest else { return false };
+        let length = match tail {
+            [b':', b' ', ..] => 2,
+            [b' ', b'(', digits @ ..] => {
+                let end = run_end(digits, 0, |byte| byte.is_ascii_digit());
+                if end == 0 || !digits[end..].starts_with(b") ") {
+                    return false;
+                }
+                end + 4
+            }
+            [b' ', place @ ..] => {
+                let end = run_end(place, 0, |byte| !is_space(byte));
+                let Some(place) = place[..end].strip_suffix(b"]").filter(|place| is_source_line(place)) else { return false };
+                place.len() + 3
+            }
+            _ => return false,
+        };
         let Some(severity) = Severity::from_letter(*letter) else { return false };
         self.set_level(severity, &self.text[self.at..self.at + 1]);
-        self.at += 2;
+        self.at += length;
+        true
+    }
+
+    /// `(program:12): Domain-WARNING **: message` of GLib.
+    pub(super) fn glib(&mut self) -> bool {
+        let rest = self.rest();
+        let window = &rest[..rest.len().min(MAX_NAME)];
+        let Some(stars) = memchr::memmem::find(window, b" **: ") else { return false };
+        let start = window[..stars].iter().rposition(|byte| !byte.is_ascii_uppercase()).map_or(0, |at| at + 1);
+        let Some(severity) = Severity::from_word(&window[start..stars]) else { return false };
+        if !window[..start].ends_with(b"-") || window[..start].iter().filter(|byte| **byte == b' ').count() > 1 {
+            return false;
+        }
+        let (start, end) = (self.at + start, self.at + stars);
+        self.set_level(severity, &self.text[start..end]);
+        self.at = end + 5;
+        true
+    }
+
+    /// `002c:err:channel:function message` of Wine, and `tool: error: message`.
+    pub(super) fn level_between_colons(&mut self) -> bool {
+        let rest = self.rest();
+        let name = run_end(rest, 0, |byte| is_alphanumeric(byte) || matches!(byte, b'-' | b'_' | b'.'));
+        let thread = (2..=8).contains(&name) && rest[..name].iter().all(u8::is_ascii_hexdigit);
+        let Some(tail) = rest.get(name..).and_then(|tail| tail.strip_prefix(b":")) else { return false };
+        let start = run_end(tail, 0, |byte| byte == b' ');
+        let end = run_end(tail, start, |byte| byte.is_ascii_lowercase());
+        let placed = if start == 0 { thread && tail[end..].starts_with(b":") } else { name > 0 && tail[end..].starts_with(b": ") };
+        let Some(severity) =
+            Severity::from_plain_word(&tail[start..end]).or_else(|| (&tail[start..end] == b"trace").then_some(Severity::TRACE))
+        else {
+            return false;
+        };
+        if !placed || Severity::from_word(&rest[..name]).is_some() {
+            return false;
+        }
+        let at = self.at + name + 1;
+        self.set_level(severity, &self.text[at + start..at + end]);
+        self.at = at + end + 1;
         true
     }
 
@@ -102,7 +159,9 @@ impl Parser<'_> {
         let window = &rest[..rest.len().min(MAX_NAME)];
         let Some(percent) = memchr::memchr(b'%', window).filter(|at| *at == 0 || window[at - 1] == b' ') else { return false };
         let end = run_end(window, percent, |byte| !is_space(byte) && byte != b':');
-        let Some(digit) = mnemonic_severity(&window[percent..end]).filter(|_| window.get(end) == Some(&b':')) else { return false };
+        let Some(digit) = mnemonic_severity(&window[percent..end]).filter(|_| window[end..].trim_ascii_start().starts_with(b":")) else {
+            return false;
+        };
         let Some(severity) = Severity::from_syslog(u64::from(window[percent + digit] - b'0')) else { return false };
         let digit = self.at + percent + digit;
         self.set_level(severity, &self.text[digit..digit + 1]);

@@ -111,7 +111,7 @@ impl<'a> Parser<'a> {
     fn facility(&mut self, at: usize) -> bool {
         let (start, end) = match group(self.text, at) {
             Some(inner) if self.text[at] == b'<' => inner,
-            _ => (at, run_end(self.text, at, |byte| !is_space(byte))),
+            _ => (at, run_end(self.text, at, |byte| !is_space(byte) && byte != b':')),
         };
         let Some(dot) = find(&self.text[..end], start, b'.') else { return false };
         let (facility, word) = (&self.text[start..dot], &self.text[dot + 1..end]);
@@ -121,7 +121,7 @@ impl<'a> Parser<'a> {
         };
         let Some(severity) = severity.filter(|_| start > at || is_facility(facility)) else { return false };
         self.set_level(severity, word);
-        self.at = end + (start - at);
+        self.at = end + (start - at) + usize::from(self.text.get(end) == Some(&b':'));
         self.skip_spaces();
         true
     }
@@ -189,12 +189,16 @@ fn program_name(text: &[u8], at: usize) -> Option<Named<'_>> {
     }
     let (mut head, mut after) = (&window[..colon], at + colon + 1);
     // `program[123](info): `: the level is left to whoever reads on.
-    if let Some(inner) = head.strip_suffix(b")")
-        && let Some(open) = memchr::memrchr(b'(', inner)
-        && inner[..open].ends_with(b"]")
+    let (inner, opener) = match head {
+        [inner @ .., b')'] => (inner, b'('),
+        [inner @ .., b'>'] => (inner, b'<'),
+        _ => (&head[..0], b'('),
+    };
+    if let Some(open) = memchr::memrchr(opener, inner)
+        && inner[..open].trim_ascii_end().ends_with(b"]")
         && Severity::from_word(&inner[open + 1..]).is_some()
     {
-        (head, after) = (&inner[..open], at + open);
+        (head, after) = (inner[..open].trim_ascii_end(), at + open);
     }
     let words = head.split(|byte| *byte == b' ').count();
     if let Some(pid) = head.strip_suffix(b"]") {

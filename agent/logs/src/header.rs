@@ -339,15 +339,15 @@ impl<'a> Parser<'a> {
         let rest = self.rest();
         if let Some((start, end)) = group(rest, 0)
             && rest.get(end + 1) == Some(&b' ')
+            && rest.len() > end + 2
         {
             let (inner, after) = (&rest[start..end], &rest[end + 2..]);
             let of_day =
                 || inner.iter().all(|byte| is_alphanumeric(*byte)) && after.get(2) == Some(&b':') && timestamp::end(after).is_some();
             let word = run_end(after, 0, |byte| byte.is_ascii_uppercase());
-            let levelled = || Severity::from_plain_word(&after[..word]).is_some() && after.get(word + 1).is_some_and(u8::is_ascii_digit);
-            let dated = match after.first() {
-                Some(b'0'..=b'9') => timestamp::has_date(after),
-                _ => levelled() && timestamp::has_date(&after[word + 1..]),
+            let dated = match after.get(word + 1) {
+                Some(b'0'..=b'9') if word > 0 => begins_with_level(after) && timestamp::has_date(&after[word + 1..]),
+                _ => after[0].is_ascii_digit() && timestamp::has_date(after),
             };
             if of_day() || dated {
                 return Some(self.at + end + 2);
@@ -366,9 +366,8 @@ impl<'a> Parser<'a> {
         let prose = rest[..end].iter().all(u8::is_ascii_lowercase)
             && Severity::from_plain_word(&rest[..end]).is_none()
             && !self.header.has_time
-            && after.get(10) != Some(&b'T')
             && rest.get(next.wrapping_sub(2)) != Some(&b'|');
-        let time = if prose { None } else { timestamp::end(after) };
+        let time = timestamp::end(after).filter(|end| !prose || begins_with_level(crate::bytes::trim_start(&after[*end..])));
         let dated = time.is_some_and(|end| {
             timestamp::is_date(&after[..end]) || after.get(end) == Some(&b' ') && timestamp::has_date(&after[end + 1..])
         });
@@ -536,6 +535,12 @@ fn uptime_end(text: &[u8]) -> Option<usize> {
     let end = run_end(text, dot + 1, |byte| byte.is_ascii_digit());
     let unit = usize::from(text.get(end) == Some(&b's'));
     (dot > 0 && text.get(dot) == Some(&b'.') && matches!(end - dot, 4 | 7)).then_some(end + unit)
+}
+
+/// Whether a text begins with a level in capitals that a blank ends.
+fn begins_with_level(text: &[u8]) -> bool {
+    let end = run_end(text, 0, |byte| byte.is_ascii_uppercase());
+    text.get(end).is_some_and(|byte| is_space(*byte)) && Severity::from_plain_word(&text[..end]).is_some()
 }
 
 /// Whether a word is a name: a path, or one without colons that has no digit unless it is dotted. What is or was done is

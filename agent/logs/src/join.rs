@@ -9,6 +9,7 @@ mod shape;
 mod state;
 
 use crate::header::{Header, Span};
+use crate::structured;
 use crate::terminal;
 use crate::timestamp::UnixNanos;
 use shape::Shape;
@@ -134,7 +135,7 @@ impl Joiner {
             self.settle(line, now, emit);
         }
         let next = if self.lines == 0 || self.lines >= MAX_LINES { None } else { self.state.follow(&shape, line, self.blanks) };
-        let next = next.or_else(|| self.follow_undated(&shape));
+        let next = next.or_else(|| self.follow_undated(&shape, line));
         match next {
             Some(state) => {
                 self.append_with_blanks(line);
@@ -210,10 +211,10 @@ impl Joiner {
         self.state = state;
     }
 
-    /// A line without any header, in a source that dates every message, goes on.
-    fn follow_undated(&mut self, shape: &Shape) -> Option<State> {
+    /// A line without any header, in a source that dates every message, goes on; one with fields of its own does not.
+    fn follow_undated(&mut self, shape: &Shape, line: &[u8]) -> Option<State> {
         let follows = self.lines > 0 && self.lines < MAX_LINES && self.blanks == 0 && shape.is_plain() && self.state.takes_plain_text();
-        if !follows || !self.learned.always_dated() {
+        if !follows || !self.learned.always_dated() || structured::is_message(line) {
             return None;
         }
         self.learned.note(false);

@@ -4,7 +4,7 @@
 use crate::header::{self, Header};
 use crate::severity::Severity;
 use crate::signature::{self, HashSink};
-use crate::structured::{self, Fields, Format};
+use crate::structured::{self, Fields};
 use crate::terminal;
 use crate::timestamp::UnixNanos;
 use crate::trace_context::{self, TraceContext};
@@ -53,10 +53,7 @@ impl<'a> Message<'a> {
     }
 
     fn structured(line: &'a [u8], detail: Detail) -> Option<Self> {
-        let (format, fields) = structured::parse(line, detail == Detail::Everything)?;
-        if format == Format::Logfmt && fields.message.is_none() && !fields.severity.is_specified() {
-            return None;
-        }
+        let (_, fields) = structured::parse(line, detail == Detail::Everything)?;
         let raw = fields.message.map(structured::Raw::text);
         let named = |raw: Option<structured::Raw<'a>>| raw.map(structured::Raw::text).unwrap_or_default();
         let mut message = Self {

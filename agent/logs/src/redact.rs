@@ -138,8 +138,8 @@ impl Redactor {
 
     /// Whether the value under this name is a secret whatever it is.
     pub fn is_secret_name(name: &str) -> bool {
-        let name = name.to_ascii_lowercase();
-        SECRET_NAMES.iter().any(|secret| name.as_bytes().ends_with(secret)) || name.ends_with("authorization")
+        let name = name.as_bytes();
+        is_secret(name) || ends_with(name, b"authorization")
     }
 
     fn find(&self, text: &[u8], secrets: &mut Vec<(usize, usize)>) {
@@ -246,7 +246,12 @@ fn named_value(text: &[u8], at: usize, secrets: &mut Vec<(usize, usize)>) {
 pub(crate) fn is_secret(name: &[u8]) -> bool {
     let Some(last) = name.last().filter(|last| last.is_ascii_alphabetic()) else { return false };
     let may = LAST_LETTERS >> ((last | 0x20) - b'a') & 1 != 0;
-    may && SECRET_NAMES.iter().any(|secret| name.len() >= secret.len() && name[name.len() - secret.len()..].eq_ignore_ascii_case(secret))
+    may && SECRET_NAMES.iter().any(|secret| ends_with(name, secret))
+}
+
+/// Whether a name ends in `end`, in any case.
+fn ends_with(name: &[u8], end: &[u8]) -> bool {
+    name.len() >= end.len() && name[name.len() - end.len()..].eq_ignore_ascii_case(end)
 }
 
 fn value_end(text: &[u8], start: usize) -> usize {

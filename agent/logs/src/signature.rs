@@ -477,7 +477,7 @@ impl<'a, 'b, S: Sink> Scanner<'a, 'b, S> {
         let may = match self.glue.as_bytes() {
             [] => false,
             // Behind `Bearer` or `Basic`, or more than one blank.
-            [b' '] => word.len() >= 8 && start >= 2 && matches!(self.text[start - 2], b'r' | b'c' | b' ' | b'\t'),
+            [b' '] => word.len() >= 8 && start >= 2 && (matches!(self.text[start - 2], b'r' | b'c') || is_space(self.text[start - 2])),
             glue => glue.contains(&b':'),
         };
         may && self.follows_secret_name(word, start)

@@ -109,7 +109,7 @@ enum Role {
     Other,
 }
 
-/// Reads a structured line; `None` if it is neither JSON nor logfmt.
+/// Reads a structured line; `None` if it is neither JSON nor logfmt that has a message or a level.
 pub(crate) fn parse(line: &[u8], keep_attributes: bool) -> Option<(Format, Fields<'_>)> {
     let line = crate::bytes::trim(line);
     let format = match line.first()? {
@@ -122,12 +122,18 @@ pub(crate) fn parse(line: &[u8], keep_attributes: bool) -> Option<(Format, Field
         Format::Json => json::visit(line, |path, value| fields.take(path, value)).ok()?,
         Format::Logfmt => logfmt::visit(line, |key, value| fields.take(key, value))?,
     }
-    Some((format, fields))
+    let says = format == Format::Json || fields.message.is_some() || fields.severity.is_specified();
+    says.then_some((format, fields))
 }
 
 /// Whether a line may be structured by its first bytes.
 pub(crate) fn looks_like(line: &[u8]) -> bool {
     line.first() == Some(&b'{') || logfmt::looks_like(line)
+}
+
+/// Whether a line is a message by itself: a whole JSON object, or logfmt that has a message or a level.
+pub(crate) fn is_message(line: &[u8]) -> bool {
+    parse(line, false).is_some()
 }
 
 /// Calls `field` with every field of a JSON object; `None` if `text` is none.

@@ -94,7 +94,7 @@ impl Parser<'_> {
     }
 
     /// Whether a position that a bracket closes stands at `at`: `I platform/loader.cc:48] x`.
-    fn is_place(&self, at: usize) -> bool {
+    pub(super) fn is_place(&self, at: usize) -> bool {
         let end = run_end(self.text, at, |byte| !is_space(byte));
         self.text[at..end].strip_suffix(b"]").is_some_and(super::is_source_line)
     }
@@ -260,21 +260,19 @@ impl Parser<'_> {
         let word = crate::bytes::trim(&inner[word_start..]);
         // `[wallet.api:Info:59]`: a thread behind the level.
         let threaded = || {
-            let end = start + word_start.checked_sub(1)?;
-            let name = memchr::memrchr(b':', &self.text[start..end])?;
+            let level_end = start + word_start.checked_sub(1)?;
+            let name = memchr::memrchr(b':', &self.text[start..level_end])?;
             let level_at = start + name + 1;
             let severity =
-                Severity::from_word(&self.text[level_at..end]).filter(|_| !word.is_empty() && word.iter().all(u8::is_ascii_digit))?;
-            Some(Level { severity, start: level_at, end, after: at + inner.len() + 2 })
+                Severity::from_word(&self.text[level_at..level_end]).filter(|_| !word.is_empty() && word.iter().all(u8::is_ascii_digit))?;
+            Some(Level { severity, start: level_at, end: level_end, after: end + 1 })
         };
         // `[ debug network.job ]`: a level in front of one name.
         let leading = || {
-            let text = crate::bytes::trim(inner);
-            let (first, name) = (&text[..run_end(text, 0, |byte| byte != b' ')], &text[run_end(text, 0, |byte| byte != b' ')..]);
-            let named = name.len() > 1 && !name[1..].contains(&b' ') && name.contains(&b'.') && self.header.has_time;
-            let severity = Severity::from_plain_word(first).filter(|_| named)?;
-            let level_at = start + run_end(inner, 0, is_space);
-            Some(Level { severity, start: level_at, end: level_at + first.len(), after: end + 1 })
+            let text = inner.strip_prefix(b" ")?.strip_suffix(b" ")?;
+            let length = memchr::memchr(b' ', text).filter(|length| !text[length + 1..].contains(&b' ') && self.header.has_time)?;
+            let severity = Severity::from_plain_word(&text[..length])?;
+            Some(Level { severity, start: start + 1, end: start + 1 + length, after: end + 1 })
         };
         // `[libretro INFO]`: one name in front of a level in capitals.
         let named = || {
@@ -296,7 +294,7 @@ impl Parser<'_> {
             }
             // `[unknown]@[unknown],app=[unknown]` of PostgreSQL.
             None if self.text.get(end + 1) == Some(&b'@') => Column::Other { after: run_end(self.text, end, |byte| !is_space(byte)) },
-            // `[08:02:47][I][logger:156]: `; ESPHome tells configuration by a C.
+            // `[   0.014][v][player] x` of mpv.
             None if self.header.has_time
                 && matches!(inner, [b'd' | b'i' | b'w' | b'e' | b'f' | b'v'])
                 && self.text.get(end + 1) == Some(&b'[') =>
@@ -304,6 +302,7 @@ impl Parser<'_> {
                 let severity = Severity::from_letter(inner[0].to_ascii_uppercase()).unwrap_or_default();
                 Column::Level(Level { severity, start, end, after: end + 1 })
             }
+            // `[08:02:47][I][logger:156]: `; ESPHome tells configuration by a C.
             None if self.header.has_time && self.text[at] == b'[' && inner.len() == 1 && inner[0] != b'A' => {
                 let configures = inner == b"C" && self.text.get(end + 1) == Some(&b'[');
                 let severity = if configures { Some(Severity::DEBUG3) } else { Severity::from_letter(inner[0]) };

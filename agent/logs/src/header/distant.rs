@@ -3,12 +3,11 @@
 
 use super::{MAX_NAME, Parser};
 use crate::bytes::{is_alphanumeric, run_end};
+use crate::grammar;
 use crate::severity::Severity;
 
 /// Most words of prose in front of what is cut off with the level.
 const MAX_WORDS: usize = 2;
-/// Most of them in front of a level that a mark alone sets apart.
-const MAX_WORDS_BESIDE_MARK: usize = 1;
 
 impl Parser<'_> {
     /// A level somewhere in front of the message, where no known column has one. What stands in front of it is cut off unless it is
@@ -48,7 +47,7 @@ impl Parser<'_> {
                 continue;
             }
             if let Some(severity) = Severity::from_plain_word(&window[start..at]) {
-                return (words_of_prose(before) <= MAX_WORDS_BESIDE_MARK).then_some((start, at, severity));
+                return (words_of_prose(before) == 0).then_some((start, at, severity));
             }
         }
         None
@@ -62,7 +61,12 @@ impl Parser<'_> {
         let rest = self.rest();
         let mut blank = 0;
         for _ in 0..2 {
+            let column = blank;
             blank = run_end(rest, blank + 1, |byte| byte != b' ');
+            let passed = rest.get(column..blank).unwrap_or_default();
+            if passed.iter().all(|byte| byte.is_ascii_alphabetic() || *byte == b' ') {
+                return false;
+            }
             let (letter, start, length) = match rest.get(blank..) {
                 Some([b' ', b'[', letter, b']', b' ', ..]) => (letter, 2, 4),
                 Some([b' ', letter, b'>', b' ', ..]) => (letter, 1, 3),
@@ -82,9 +86,10 @@ impl Parser<'_> {
         let rest = self.rest();
         let window = &rest[..rest.len().min(MAX_NAME)];
         let Some(colon) = memchr::memchr(b':', window) else { return };
-        let Some(name) = window[..colon].strip_suffix(b" warning").or_else(|| window[..colon].strip_suffix(b"-WARNING **")) else { return };
+        let Some(name) = window[..colon].strip_suffix(b" warning") else { return };
         let letters = |byte: &u8| byte.is_ascii_alphabetic() || matches!(byte, b' ' | b'-');
-        if name.iter().all(letters) && name.split(|byte| *byte == b' ').count() <= 3 {
+        let words = || name.split(|byte| *byte == b' ');
+        if name.iter().all(letters) && words().count() <= 3 && !words().any(grammar::is_function_word) {
             let start = self.at + name.len() + 1;
             self.set_level(Severity::WARN, &self.text[start..start + b"warning".len()]);
         }
@@ -106,16 +111,16 @@ fn level_before_colon(window: &[u8]) -> Option<(usize, usize, Severity)> {
     })
 }
 
-/// The words in small letters that another word, a number or a remark in brackets follows.
+/// The words in small letters that another word or a remark in brackets follows.
 fn words_of_prose(text: &[u8]) -> usize {
     let words = || text.split(|byte| *byte == b' ');
     let small = |word: &[u8]| word.len() > 1 && word.iter().all(u8::is_ascii_lowercase);
-    let goes_on = |next: &[u8]| next.first().is_some_and(|byte| is_alphanumeric(*byte) || matches!(byte, b'(' | b'['));
+    let goes_on = |next: &[u8]| next.first().is_some_and(|byte| byte.is_ascii_alphabetic() || matches!(byte, b'(' | b'['));
     words().zip(words().skip(1)).filter(|(word, next)| small(word) && goes_on(next)).count()
 }
 
 fn is_word_byte(byte: Option<&u8>) -> bool {
-    byte.is_some_and(|byte| is_alphanumeric(*byte) || *byte == b'_')
+    byte.is_some_and(|byte| is_alphanumeric(*byte) || matches!(byte, b'_' | b'='))
 }
 
 /// Whether what stands in front of a word sets it apart from prose.

@@ -53,12 +53,13 @@ impl Parser<'_> {
         Some(Level { severity, start: at, end, after: end })
     }
 
-    /// A level in capitals with a colon behind nothing but numbers and marks: `611 INFO: x`, `0(30161) ERROR: x`, `*** WARNING: x`.
+    /// A level in capitals with a colon behind nothing but numbers and marks: `611 INFO: x`, `0(30161) ERROR: x`, `*** WARNING: x`;
+    /// or behind seconds: `0.408 DEBUG   x`.
     fn level_behind_numbers(&self) -> Option<Level> {
         let start = run_end(self.text, self.at, |byte| matches!(byte, b'0'..=b'9' | b'(' | b')' | b':' | b'.' | b'*' | b'!' | b' '));
         let level = self.capitals_at(start).filter(|_| start > self.at && start <= self.at + MAX_NAME)?;
         let number = self.text[self.at..start].trim_ascii_end();
-        let decimal = number.contains(&b'.') || run_end(number, 0, |byte| byte.is_ascii_digit() || byte == b'.') == number.len();
+        let decimal = number.contains(&b'.') && number.iter().all(|byte| byte.is_ascii_digit() || *byte == b'.');
         (self.text[start - 1] == b' ' && (self.text.get(level.end) == Some(&b':') || decimal)).then_some(level)
     }
 

@@ -108,8 +108,12 @@ impl<'a> Parser<'a> {
         let length = run_end(inner, 0, |byte| byte.is_ascii_alphabetic());
         let colon = run_end(inner, length, |byte| byte == b' ');
         let Some(source) = inner.get(colon..).and_then(|tail| tail.strip_prefix(b":")).map(crate::bytes::trim) else { return false };
-        let severity = if &inner[..length] == b"Message" { Some(Severity::INFO) } else { Severity::from_word(&inner[..length]) };
-        let Some(severity) = severity.filter(|_| inner[0].is_ascii_uppercase() && !source.is_empty()) else { return false };
+        let severity = match &inner[..length] {
+            b"Message" => Some(Severity::INFO),
+            word @ (b"Info" | b"Debug" | b"Warning" | b"Error" | b"Fatal") => Severity::from_word(word),
+            _ => None,
+        };
+        let Some(severity) = severity.filter(|_| !source.is_empty()) else { return false };
         self.set_level(severity, &inner[..length]);
         self.header.logger = source;
         self.at = end + 1;

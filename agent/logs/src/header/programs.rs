@@ -1,6 +1,6 @@
 //! Headers that one program writes in a form of its own. Must hold no form that columns already tell.
 
-use super::{MAX_HEADER, MAX_NAME, Parser, group, is_source_line};
+use super::{MAX_HEADER, MAX_NAME, Parser, group};
 use crate::bytes::{is_alphanumeric, is_space, run_end};
 use crate::severity::Severity;
 use crate::timestamp;
@@ -36,19 +36,16 @@ impl Parser<'_> {
         let rest = self.rest();
         let [letter @ (b'D' | b'I' | b'W' | b'E' | b'F' | b'V'), tail @ ..] = rest else { return false };
         let length = match tail {
-            [b':', b' ', ..] => 2,
+            [b':', b' ', ..] if *letter != b'V' => 2,
             [b' ', b'(', digits @ ..] => {
                 let end = run_end(digits, 0, |byte| byte.is_ascii_digit());
-                if end == 0 || !digits[end..].starts_with(b") ") {
+                let tag = run_end(digits, end + 2, |byte| !is_space(byte));
+                if end == 0 || !digits[end..].starts_with(b") ") || !digits[..tag].ends_with(b":") {
                     return false;
                 }
                 end + 4
             }
-            [b' ', place @ ..] => {
-                let end = run_end(place, 0, |byte| !is_space(byte));
-                let Some(place) = place[..end].strip_suffix(b"]").filter(|place| is_source_line(place)) else { return false };
-                place.len() + 3
-            }
+            [b' ', ..] if self.is_place(self.at + 2) => run_end(rest, 2, |byte| !is_space(byte)),
             _ => return false,
         };
         let Some(severity) = Severity::from_letter(*letter) else { return false };
@@ -61,7 +58,10 @@ impl Parser<'_> {
     pub(super) fn glib(&mut self) -> bool {
         let rest = self.rest();
         let window = &rest[..rest.len().min(MAX_NAME)];
-        let Some(stars) = memchr::memmem::find(window, b" **: ") else { return false };
+        let Some(stars) = memchr::memchr(b'*', window).and_then(|star| star.checked_sub(1)) else { return false };
+        if !window[stars..].starts_with(b" **: ") {
+            return false;
+        }
         let start = window[..stars].iter().rposition(|byte| !byte.is_ascii_uppercase()).map_or(0, |at| at + 1);
         let Some(severity) = Severity::from_word(&window[start..stars]) else { return false };
         if !window[..start].ends_with(b"-") || window[..start].iter().filter(|byte| **byte == b' ').count() > 1 {
@@ -92,7 +92,8 @@ impl Parser<'_> {
         }
         let at = self.at + name + 1;
         self.set_level(severity, &self.text[at + start..at + end]);
-        self.at = at + end + 1;
+        // A tool's name is part of what it says.
+        self.at = if start == 0 { at + end + 1 } else { self.at };
         true
     }
 
@@ -212,7 +213,8 @@ fn mnemonic_severity(word: &[u8]) -> Option<usize> {
     let mut parts = body.rsplitn(3, |byte| *byte == b'-');
     let (mnemonic, severity, facility) = (parts.next()?, parts.next()?, parts.next()?);
     let named = name(mnemonic) && facility.first().is_some_and(u8::is_ascii_uppercase) && facility.split(|byte| *byte == b'-').all(name);
-    (named && matches!(severity, [b'0'..=b'7'])).then(|| facility.len() + 2)
+    let told = facility.len() > 1 && mnemonic.len() > 1;
+    (named && told && matches!(severity, [b'0'..=b'7'])).then(|| facility.len() + 2)
 }
 
 /// Whether a word is a mnemonic such as `%LINK-3-UPDOWN`: its digits are no value.

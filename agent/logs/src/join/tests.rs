@@ -288,6 +288,22 @@ fn idle_message_is_complete() {
     assert_eq!(count, 0);
 }
 
+#[test]
+fn a_line_with_fields_never_goes_on_in_a_source_that_dates_its_messages() {
+    let mut lines: Vec<String> = (0..120).map(|n| format!("2026-11-25 15:04:05 INFO x - served {n}")).collect();
+    lines.extend(["{\"level\":\"error\",\"msg\":\"boom\"}", "level=warn msg=slow", "and a text that goes on"].map(str::to_owned));
+    let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
+    let joined = join(&lines);
+    assert_eq!(
+        joined[119..],
+        [
+            "2026-11-25 15:04:05 INFO x - served 119",
+            "{\"level\":\"error\",\"msg\":\"boom\"}",
+            "level=warn msg=slow\nand a text that goes on"
+        ]
+    );
+}
+
 proptest! {
     #[test]
     fn nothing_is_lost_or_invented(lines in proptest::collection::vec("( |\t|at |Caused by: |panic: x|goroutine 1 \\[|\\{|\\}|=|2026-11-25 15:04:05 |INFO |Error: |[a-z]){0,6}", 0..40)) {
